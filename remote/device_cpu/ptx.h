@@ -1,0 +1,93 @@
+/*
+ * Running PTX on the CPU: a warp at a time, all lanes of an instruction together, blocks on all
+ * cores. Used by the CPU device; knows nothing of CUDA's objects.
+ *
+ * Global addresses are host addresses: the worker has device memory mapped where the client
+ * placed it. An access that faults ends the launch with PTX_FAULT and says kernel, thread and
+ * address.
+ */
+#ifndef GENIE_REMOTE_DEVICE_CPU_PTX_H
+#define GENIE_REMOTE_DEVICE_CPU_PTX_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct ptx_module;
+struct ptx_kernel;
+
+enum ptx_status {
+	PTX_OK = 0,
+	PTX_SYNTAX = -1,      /* the text is not PTX we understand; error names line and cause */
+	PTX_UNSUPPORTED = -2, /* an instruction this machine does not have */
+	PTX_NOMEM = -3,
+	PTX_FAULT = -4,   /* illegal address, misaligned, trap, assert */
+	PTX_INVALID = -5, /* bad launch configuration */
+	PTX_ABORTED = -6,
+};
+
+struct ptx_fault {
+	enum {
+		PTX_FAULT_ADDRESS,
+		PTX_FAULT_MISALIGNED,
+		PTX_FAULT_TRAP,
+		PTX_FAULT_ASSERT,
+		PTX_FAULT_UNSUPPORTED
+	} kind;
+	uint64_t address;
+	uint32_t block[3], thread[3];
+	char text[256]; /* one line: kernel, line of PTX, what happened */
+};
+
+/*
+ * Compiles PTX text (NUL-terminated at text[len]). Function bodies may be compiled at their first
+ * launch: libraries carry thousands. Module variables are allocated with @alloc (zeroed, at least
+ * 256-byte aligned, readable by the host; freed with @release).
+ */
+struct ptx_memory {
+	void *(*alloc)(void *data, size_t size);
+	void (*release)(void *data, void *ptr, size_t size);
+	void *data;
+};
+enum ptx_status ptx_module_load(const char *text, size_t len, const struct ptx_memory *memory,
+				struct ptx_module **ret_module, char *err, size_t err_size);
+void ptx_module_unload(struct ptx_module *module);
+
+/* NULL: no such kernel. Owned by the module. */
+struct ptx_kernel *ptx_module_kernel(struct ptx_module *module, const char *name);
+/* i-th kernel's name, NULL past the end. */
+const char *ptx_module_kernel_name(const struct ptx_module *module, size_t i);
+/* A .global or .const variable; 0 or -1. */
+int ptx_module_global(const struct ptx_module *module, const char *name, uint64_t *ret_addr,
+		      size_t *ret_size);
+
+struct ptx_kernel_info {
+	const char *name;
+	uint32_t param_count, param_size;
+	uint32_t static_shared, local, constant, registers; /* bytes; registers are an estimate */
+	uint32_t max_threads;                               /* .maxntid or 1024 */
+	uint32_t req_threads[3];                            /* .reqntid, 0 = none */
+	uint32_t cluster[3];                                /* .reqnctapercluster, 0 = none */
+	uint32_t ptx_version;                               /* 90 for 9.0 */
+	uint32_t target;                                    /* 120 for sm_120 */
+};
+int ptx_kernel_info(struct ptx_kernel *kernel, struct ptx_kernel_info *ret_info);
+int ptx_kernel_param(struct ptx_kernel *kernel, uint32_t i, uint32_t *ret_offset,
+		     uint32_t *ret_size);
+
+struct ptx_launch {
+	uint32_t grid[3], block[3], cluster[3]; /* cluster 0 = 1 */
+	uint32_t dynamic_shared;
+	int cooperative;    /* all blocks must make progress together (grid sync) */
+	const void *params; /* packed buffer */
+	size_t params_size;
+	void (*output)(void *data, const char *text, size_t len); /* device printf */
+	void *output_data;
+};
+/* Runs the kernel to its end on all cores. Thread-safe for different launches. */
+enum ptx_status ptx_run(struct ptx_kernel *kernel, const struct ptx_launch *launch,
+			struct ptx_fault *ret_fault);
+
+/* Threads used (GENIE_CPU_THREADS, default: all cores). */
+int ptx_threads(void);
+
+#endif
