@@ -59,12 +59,13 @@ struct genie_cmd {
 	uint16_t op;     /* api/opcodes.txt; GENIE_OP_NOP pads a ring to its end */
 	uint16_t flags;  /* enum genie_cmd_flag */
 	uint32_t ctx;    /* index of the context token the call runs in, 0 = none */
-	uint32_t lane;   /* ring it came from; a reply goes back there */
+	uint32_t lane;   /* of the calling thread; a reply goes back there */
 	uint64_t ticket; /* position in the program's order, from 1, no gaps */
 };
 
 enum genie_cmd_flag {
 	GENIE_CMD_REPLY = 1, /* the caller waits for a struct genie_reply */
+	GENIE_CMD_WAIT = 2,  /* the caller waits for its progress at once: it sends by itself */
 };
 
 /* An answer to a command with GENIE_CMD_REPLY. The payload follows. */
