@@ -1,0 +1,178 @@
+#include "transport/events.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "transport/helper.h"
+
+#define OUTPUT_MAX (8u << 20) /* bytes queued */
+
+struct event {
+	struct event *next;
+	bool is_output;
+	uint64_t id;
+	size_t len;
+	char text[];
+};
+
+struct genie_events {
+	struct genie_chan_events callbacks;
+	void (*done)(void *data, uint64_t id);
+	void *data;
+	pthread_t thread;
+	pthread_mutex_t lock; /* guards what follows */
+	pthread_cond_t more;
+	struct event *first, **last;
+	size_t output_bytes;
+	bool started, stop, dropped;
+};
+
+struct genie_events *
+genie_events_create(const struct genie_chan_events *callbacks,
+		    void (*done)(void *data, uint64_t id), void *data)
+{
+	struct genie_events *events = calloc(1, sizeof(*events));
+
+	if (!events)
+		return NULL;
+	events->callbacks = *callbacks;
+	events->done = done;
+	events->data = data;
+	events->last = &events->first;
+	pthread_mutex_init(&events->lock, NULL);
+	pthread_cond_init(&events->more, NULL);
+	return events;
+}
+
+static struct event *
+events_take_locked(struct genie_events *events)
+{
+	struct event *event = events->first;
+
+	if (!event)
+		return NULL;
+	events->first = event->next;
+	if (!events->first)
+		events->last = &events->first;
+	events->output_bytes -= event->len;
+	return event;
+}
+
+static void
+event_run(struct genie_events *events, const struct event *event)
+{
+	if (event->is_output) {
+		if (events->callbacks.output)
+			events->callbacks.output(events->callbacks.data, event->text, event->len);
+		return;
+	}
+	if (events->callbacks.host_func)
+		events->callbacks.host_func(events->callbacks.data, event->id);
+	events->done(events->data, event->id);
+}
+
+static void *
+events_thread(void *data)
+{
+	struct genie_events *events = data;
+	struct event *event;
+
+	pthread_mutex_lock(&events->lock);
+	while (!events->stop) {
+		event = events_take_locked(events);
+		if (!event) {
+			/* Not in relax.c: nobody waits for this thread to be quick. */
+			pthread_cond_wait(&events->more, &events->lock);
+			continue;
+		}
+		pthread_mutex_unlock(&events->lock);
+		event_run(events, event);
+		free(event);
+		pthread_mutex_lock(&events->lock);
+	}
+	pthread_mutex_unlock(&events->lock);
+	return NULL;
+}
+
+static int
+events_add_locked(struct genie_events *events, struct event *event)
+{
+	int ret = 0;
+
+	if (!events->started) {
+		/* The default stack: host functions are the program's code. */
+		ret = genie_helper_start(&events->thread, "genie-events", 0, events_thread, events);
+		if (ret < 0)
+			return ret;
+		events->started = true;
+	}
+	*events->last = event;
+	events->last = &event->next;
+	events->output_bytes += event->len;
+	pthread_cond_signal(&events->more);
+	return 0;
+}
+
+int
+genie_events_host_func(struct genie_events *events, uint64_t id)
+{
+	struct event *event = calloc(1, sizeof(*event));
+	int ret;
+
+	if (!event)
+		return -ENOMEM;
+	event->id = id;
+	pthread_mutex_lock(&events->lock);
+	ret = events_add_locked(events, event);
+	pthread_mutex_unlock(&events->lock);
+	if (ret < 0)
+		free(event);
+	return ret;
+}
+
+void
+genie_events_output(struct genie_events *events, const char *text, size_t len)
+{
+	struct event *event = calloc(1, sizeof(*event) + len);
+	int ret = -ENOMEM;
+
+	if (!event)
+		return;
+	event->is_output = true;
+	event->len = len;
+	memcpy(event->text, text, len);
+	pthread_mutex_lock(&events->lock);
+	if (events->output_bytes + len <= OUTPUT_MAX) {
+		ret = events_add_locked(events, event);
+	} else if (!events->dropped) {
+		events->dropped = true;
+		genie_warn("the device prints faster than it can be shown: some of it is lost");
+	}
+	pthread_mutex_unlock(&events->lock);
+	if (ret < 0)
+		free(event);
+}
+
+void
+genie_events_destroy(struct genie_events *events)
+{
+	struct event *event;
+
+	if (!events)
+		return;
+	pthread_mutex_lock(&events->lock);
+	events->stop = true;
+	pthread_cond_signal(&events->more);
+	pthread_mutex_unlock(&events->lock);
+	if (events->started)
+		pthread_join(events->thread, NULL);
+	while ((event = events_take_locked(events)))
+		free(event);
+	pthread_cond_destroy(&events->more);
+	pthread_mutex_destroy(&events->lock);
+	free(events);
+}

@@ -1,0 +1,299 @@
+/* TCP, the client's sender: from the rings to the socket, in ticket order, as fast as the wire
+ * takes it. While the wire is busy commands gather, and the next send takes them all. */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "transport/net.h"
+#include "transport/tcp_impl.h"
+
+struct done_message {
+	struct genie_cmd cmd;
+	struct genie_frame frame;
+	uint64_t id;
+};
+_Static_assert(sizeof(struct done_message) == 40, "wire");
+
+/* ---- filling the buffer ---- */
+
+static void
+add_done_messages(struct tcp_chan *tcp)
+{
+	size_t taken = 0;
+
+	if (!atomic_load_explicit(&tcp->done_count, memory_order_seq_cst))
+		return;
+	pthread_mutex_lock(&tcp->done_lock);
+	while (taken < tcp->done_count &&
+	       TCP_TX_SIZE - tcp->tx_end >= sizeof(struct done_message)) {
+		struct done_message message = {
+			.cmd = {.len = sizeof(message), .op = GENIE_OP_NOP, .flags = GENIE_CMD_MESSAGE},
+			.frame = {.len = sizeof(message.id), .type = GENIE_FRAME_HOST_DONE},
+			.id = tcp->done[taken++],
+		};
+
+		memcpy(tcp->tx + tcp->tx_end, &message, sizeof(message));
+		tcp->tx_end += sizeof(message);
+	}
+	memmove(tcp->done, tcp->done + taken, (tcp->done_count - taken) * sizeof(*tcp->done));
+	atomic_fetch_sub_explicit(&tcp->done_count, taken, memory_order_seq_cst);
+	pthread_mutex_unlock(&tcp->done_lock);
+}
+
+static int
+fill_buffer(struct tcp_chan *tcp)
+{
+	int n;
+
+	add_done_messages(tcp);
+	while ((n = genie_drain_next(&tcp->drain, tcp->tx + tcp->tx_end,
+				     TCP_TX_SIZE - tcp->tx_end)) > 0)
+		tcp->tx_end += (size_t)n;
+	return n == -ENOBUFS ? 0 : n;
+}
+
+/* ---- sending ---- */
+
+/* One turn of the sender. True when something was sent. */
+static bool
+send_turn(struct tcp_chan *tcp)
+{
+	bool moved = false;
+	ssize_t n;
+
+	for (;;) {
+		if (fill_buffer(tcp) < 0) {
+			genie_chan_die(&tcp->chan, tcp->drain.why);
+			return moved;
+		}
+		if (tcp->tx_start == tcp->tx_end)
+			break;
+		n = genie_net_send(tcp->chan.fds[TCP_FD_COMMAND], tcp->tx + tcp->tx_start,
+				   tcp->tx_end - tcp->tx_start);
+		if (n < 0) {
+			genie_chan_die(&tcp->chan, "the connection broke");
+			return moved;
+		}
+		if (!n) {
+			atomic_store_explicit(&tcp->tx_blocked, true, memory_order_seq_cst);
+			return moved;
+		}
+		moved = true;
+		atomic_fetch_add_explicit(&tcp->chan.batches, 1, memory_order_relaxed);
+		tcp->tx_start += (size_t)n;
+		if (tcp->tx_start == tcp->tx_end)
+			tcp->tx_start = tcp->tx_end = 0;
+	}
+	atomic_store_explicit(&tcp->tx_blocked, false, memory_order_seq_cst);
+	return moved;
+}
+
+/* There is something in a ring. Without the role: only a hint, but never a missed one, since the
+ * producer's store of tail and this load are seq_cst. */
+static bool
+rings_have_something(const struct tcp_chan *tcp)
+{
+	const struct genie_area *area = tcp->chan.area;
+	uint32_t count = atomic_load_explicit(&area->ring_count, memory_order_seq_cst);
+
+	if (atomic_load_explicit(&tcp->done_count, memory_order_seq_cst))
+		return true;
+	for (uint32_t i = 0; i < count; i++)
+		if (atomic_load_explicit(&area->rings[i].tail, memory_order_seq_cst) !=
+		    atomic_load_explicit(&area->rings[i].head, memory_order_seq_cst))
+			return true;
+	return false;
+}
+
+bool
+tcp_pump(struct tcp_chan *tcp)
+{
+	bool moved = false, moved_now = true;
+
+	/* Who finds the role taken goes away and relies on us having seen its command. Its order is
+	 * tail, then tx_busy; ours is tx_busy off, then tails: one of us sees the other. The second
+	 * look in vain means that a ticket is missing which another thread is about to publish;
+	 * that thread comes here, or wakes the pump. */
+	for (int vain = 0; vain < 2; vain += !moved_now) {
+		if (!rings_have_something(tcp) ||
+		    atomic_load_explicit(&tcp->tx_blocked, memory_order_relaxed) ||
+		    genie_chan_dead(&tcp->chan))
+			break;
+		if (atomic_exchange_explicit(&tcp->tx_busy, true, memory_order_seq_cst))
+			break;
+		moved_now = send_turn(tcp);
+		atomic_store_explicit(&tcp->tx_busy, false, memory_order_seq_cst);
+		moved |= moved_now;
+		if (atomic_load_explicit(&tcp->tx_blocked, memory_order_seq_cst))
+			genie_bell_ring(&tcp->chan.area->work);
+	}
+	return moved;
+}
+
+bool
+tcp_flushed(struct tcp_chan *tcp)
+{
+	bool empty;
+
+	if (atomic_exchange_explicit(&tcp->tx_busy, true, memory_order_seq_cst))
+		return false;
+	empty = tcp->tx_start == tcp->tx_end;
+	atomic_store_explicit(&tcp->tx_busy, false, memory_order_seq_cst);
+	return empty && !rings_have_something(tcp);
+}
+
+/* ---- the pump thread ---- */
+
+static bool
+pump_must_end(const struct tcp_chan *tcp)
+{
+	return atomic_load_explicit(&tcp->stop, memory_order_seq_cst) ||
+	       genie_chan_is_dead(&tcp->chan);
+}
+
+static bool
+pump_ready(void *data)
+{
+	struct tcp_chan *tcp = data;
+
+	return tcp_pump(tcp) || atomic_load_explicit(&tcp->tx_blocked, memory_order_seq_cst) ||
+	       pump_must_end(tcp);
+}
+
+/* The rest of the buffer goes out as the socket has room. */
+static bool
+unblock_ready(void *data)
+{
+	struct tcp_chan *tcp = data;
+
+	if (!atomic_exchange_explicit(&tcp->tx_busy, true, memory_order_seq_cst)) {
+		send_turn(tcp);
+		atomic_store_explicit(&tcp->tx_busy, false, memory_order_seq_cst);
+	}
+	return !atomic_load_explicit(&tcp->tx_blocked, memory_order_seq_cst) || pump_must_end(tcp);
+}
+
+void *
+tcp_pump_thread(void *data)
+{
+	struct tcp_chan *tcp = data;
+	struct pollfd pollfd = {.fd = tcp->chan.fds[TCP_FD_COMMAND], .events = POLLOUT};
+	struct genie_wait work = {
+		.reason = "commands to send",
+		.ready = pump_ready,
+		.data = tcp,
+		.spin = &tcp->pump_spin,
+		.bell = &tcp->chan.area->work,
+	};
+	struct genie_wait room = {
+		.reason = "room in the socket",
+		.ready = unblock_ready,
+		.data = tcp,
+		.fds = &pollfd,
+		.fd_count = 1,
+	};
+
+	while (!pump_must_end(tcp)) {
+		genie_relax(&work, -1);
+		if (atomic_load_explicit(&tcp->tx_blocked, memory_order_seq_cst))
+			genie_relax(&room, -1);
+	}
+	return NULL;
+}
+
+void
+tcp_host_done(struct genie_chan *chan, uint64_t id)
+{
+	struct tcp_chan *tcp = tcp_of(chan);
+	bool ok = true;
+
+	pthread_mutex_lock(&tcp->done_lock);
+	if (tcp->done_count == tcp->done_size) {
+		size_t size = tcp->done_size ? tcp->done_size * 2 : 64;
+		uint64_t *done = realloc(tcp->done, size * sizeof(*done));
+
+		ok = done != NULL;
+		if (ok) {
+			tcp->done = done;
+			tcp->done_size = size;
+		}
+	}
+	if (ok) {
+		tcp->done[tcp->done_count] = id;
+		atomic_fetch_add_explicit(&tcp->done_count, 1, memory_order_seq_cst);
+	}
+	pthread_mutex_unlock(&tcp->done_lock);
+	if (!ok) {
+		genie_chan_die(chan, "out of memory");
+		return;
+	}
+	tcp_pump(tcp);
+	genie_bell_ring(&chan->area->work);
+}
+
+/* ---- bulk ---- */
+
+struct bulk_out {
+	struct tcp_chan *tcp;
+	struct iovec iov[2];
+	size_t left;
+};
+
+static bool
+bulk_out_ready(void *data)
+{
+	struct bulk_out *out = data;
+	struct msghdr msg = {.msg_iov = out->iov, .msg_iovlen = 2};
+	ssize_t n;
+
+	while (out->left && !genie_chan_is_dead(&out->tcp->chan)) {
+		n = sendmsg(out->tcp->chan.fds[TCP_FD_BULK], &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return false;
+		if (n < 0) {
+			genie_chan_die(&out->tcp->chan, "the bulk connection broke");
+			break;
+		}
+		out->left -= (size_t)n;
+		for (unsigned i = 0; i < 2; i++) {
+			size_t part = (size_t)n < out->iov[i].iov_len ? (size_t)n
+								      : out->iov[i].iov_len;
+
+			out->iov[i].iov_base = (uint8_t *)out->iov[i].iov_base + part;
+			out->iov[i].iov_len -= part;
+			n -= (ssize_t)part;
+		}
+	}
+	return true;
+}
+
+int
+tcp_bulk_up(struct genie_chan *chan, unsigned slot, const void *src, size_t len)
+{
+	struct tcp_chan *tcp = tcp_of(chan);
+	struct genie_bulk_frame head = {.slot = slot, .len = (uint32_t)len};
+	struct bulk_out out = {
+		.tcp = tcp,
+		.iov = {{&head, sizeof(head)}, {(void *)src, len}},
+		.left = sizeof(head) + len,
+	};
+	struct pollfd pollfd = {.fd = chan->fds[TCP_FD_BULK], .events = POLLOUT};
+	struct genie_wait wait = {
+		.reason = "room in the bulk socket",
+		.ready = bulk_out_ready,
+		.data = &out,
+		.fds = &pollfd,
+		.fd_count = 1,
+	};
+
+	pthread_mutex_lock(&tcp->bulk_lock);
+	genie_relax(&wait, -1);
+	pthread_mutex_unlock(&tcp->bulk_lock);
+	if (out.left)
+		return -ECONNRESET;
+	atomic_fetch_add_explicit(&chan->bytes_sent, sizeof(head) + len, memory_order_relaxed);
+	return 0;
+}
