@@ -1,0 +1,315 @@
+/* Instructions between the lanes of a warp and between warps; values of the machine. */
+#include "remote/device_cpu/ptx/exec_lanes.h"
+
+#include <time.h>
+
+/*
+ * The lanes that take part in a .sync instruction must be here. Returns from the handler if some
+ * still have to come.
+ */
+#define GATHER()                                                                                   \
+	uint32_t members = w->mask;                                                                \
+	if (i->flags & PTX_INSN_FLAG_A) {                                                          \
+		members = PTX_REG(const uint32_t, i->d)[__builtin_ctz(w->mask)];                   \
+		if ((members & w->live & ~w->mask) && !ptx_warp_gather(w, i, members))             \
+			return NULL;                                                               \
+		members &= w->mask;                                                                \
+	}                                                                                          \
+	(void)members
+
+static inline void
+store_32(uint32_t *d, const uint32_t *values, uint32_t mask)
+{
+	if (mask == UINT32_MAX) {
+		memcpy(d, values, PTX_LANES * sizeof(*d));
+		return;
+	}
+	PTX_EACH_LANE
+	d[l] = mask >> l & 1 ? values[l] : d[l];
+}
+
+static inline void
+store_mask(uint32_t *d, uint32_t value, uint32_t mask)
+{
+	*d = (*d & ~mask) | (value & mask);
+}
+
+PTX_HANDLER(shfl)
+{
+	const uint32_t *a = PTX_REG(const uint32_t, i->a);
+	const uint32_t *b = PTX_REG(const uint32_t, i->b);
+	const uint32_t *c = PTX_REG(const uint32_t, i->c);
+	uint32_t from[PTX_LANES], values[PTX_LANES];
+	uint8_t inside[PTX_LANES];
+
+	GATHER();
+	PTX_EACH_LANE
+	{
+		int32_t by = b[l] & 31, segment = c[l] >> 8 & 31, clamp = c[l] & 31;
+		int32_t max = (l & segment) | (clamp & ~segment), lane;
+		int ok;
+
+		switch (i->n) {
+		case PTX_SHFL_UP:
+			lane = l - by;
+			ok = lane >= max;
+			break;
+		case PTX_SHFL_DOWN:
+			lane = l + by;
+			ok = lane <= max;
+			break;
+		case PTX_SHFL_BFLY:
+			lane = l ^ by;
+			ok = lane <= max;
+			break;
+		default:
+			lane = (l & segment) | (by & ~segment);
+			ok = lane <= max;
+			break;
+		}
+		from[l] = (uint32_t)(ok ? lane : l) & 31;
+		inside[l] = ok ? 0xff : 0;
+	}
+	for (int l = 0; l < PTX_LANES; l++)
+		values[l] = a[from[l]];
+	store_32(PTX_REG(uint32_t, i->dst), values, w->mask);
+	if (i->flags & PTX_INSN_FLAG_B)
+		store_mask(PTX_REG(uint32_t, i->list[0]), ptx_mask_of(inside), w->mask);
+	return i + 1;
+}
+
+PTX_HANDLER(vote)
+{
+	GATHER();
+
+	uint32_t yes = PTX_MASK(i->a) & members, result = 0;
+	uint32_t values[PTX_LANES];
+
+	switch (i->n) {
+	case PTX_VOTE_ALL:
+		result = yes == members;
+		break;
+	case PTX_VOTE_ANY:
+		result = yes != 0;
+		break;
+	case PTX_VOTE_UNI:
+		result = yes == members || yes == 0;
+		break;
+	default:
+		PTX_EACH_LANE
+		values[l] = yes;
+		store_32(PTX_REG(uint32_t, i->dst), values, w->mask);
+		return i + 1;
+	}
+	store_mask(PTX_REG(uint32_t, i->dst), result ? UINT32_MAX : 0, w->mask);
+	return i + 1;
+}
+
+PTX_HANDLER(match)
+{
+	GATHER();
+
+	const uint32_t *a32 = PTX_REG(const uint32_t, i->a);
+	const uint64_t *a64 = PTX_REG(const uint64_t, i->a);
+	uint32_t values[PTX_LANES] = {0}, all = 0;
+	int wide = i->n == 8;
+
+	PTX_EACH_ACTIVE(l, members)
+	{
+		uint32_t same = 0;
+
+		PTX_EACH_ACTIVE(k, members)
+		if (wide ? a64[k] == a64[l] : a32[k] == a32[l])
+			same |= 1u << k;
+		values[l] = same;
+	}
+	if (i->flags & PTX_INSN_FLAG_C) {
+		PTX_EACH_ACTIVE(l, members)
+		{
+			all |= values[l] == members ? 1u << l : 0;
+			values[l] = values[l] == members ? members : 0;
+		}
+	}
+	store_32(PTX_REG(uint32_t, i->dst), values, w->mask);
+	if (i->flags & PTX_INSN_FLAG_B)
+		store_mask(PTX_REG(uint32_t, i->list[0]), all, w->mask);
+	return i + 1;
+}
+
+PTX_HANDLER(redux)
+{
+	GATHER();
+
+	const uint32_t *a = PTX_REG(const uint32_t, i->a);
+	uint32_t result = 0, values[PTX_LANES];
+	int first = 1, is_signed = i->flags & PTX_INSN_FLAG_C;
+
+	PTX_EACH_ACTIVE(l, members)
+	{
+		int less = is_signed ? (int32_t)a[l] < (int32_t)result : a[l] < result;
+
+		if (first) {
+			result = a[l];
+			first = 0;
+			continue;
+		}
+		switch (i->n) {
+		case PTX_ATOMIC_ADD:
+			result += a[l];
+			break;
+		case PTX_ATOMIC_MIN:
+			result = less ? a[l] : result;
+			break;
+		case PTX_ATOMIC_MAX:
+			result = less ? result : a[l];
+			break;
+		case PTX_ATOMIC_AND:
+			result &= a[l];
+			break;
+		case PTX_ATOMIC_OR:
+			result |= a[l];
+			break;
+		default:
+			result ^= a[l];
+			break;
+		}
+	}
+	PTX_EACH_LANE
+	values[l] = result;
+	store_32(PTX_REG(uint32_t, i->dst), values, w->mask);
+	return i + 1;
+}
+
+PTX_HANDLER(elect)
+{
+	GATHER();
+
+	uint32_t leader = members ? (uint32_t)__builtin_ctz(members) : 0;
+	uint32_t values[PTX_LANES];
+
+	PTX_EACH_LANE
+	values[l] = leader;
+	store_32(PTX_REG(uint32_t, i->dst), values, w->mask);
+	store_mask(PTX_REG(uint32_t, i->list[0]), 1u << leader, w->mask);
+	return i + 1;
+}
+
+PTX_HANDLER(warp_sync)
+{
+	GATHER();
+	return i + 1;
+}
+
+PTX_HANDLER(barrier)
+{
+	uint32_t lane = (uint32_t)__builtin_ctz(w->mask);
+	struct ptx_barrier_request request = {
+		.id = PTX_REG(const uint32_t, i->a)[lane],
+		.wait = i->n != PTX_BAR_ARRIVE,
+		.reduce = i->n >= PTX_BAR_POPC,
+	};
+
+	if (request.id >= PTX_BARRIERS)
+		return ptx_fault(w, i, PTX_FAULT_TRAP, lane, 0, "barrier %u does not exist",
+				 request.id);
+	if (i->flags & PTX_INSN_FLAG_A)
+		request.expected = PTX_REG(const uint32_t, i->b)[lane];
+	if (request.reduce)
+		request.predicate = PTX_MASK(i->c);
+	return ptx_barrier_arrive(w, i, &request) ? i + 1 : NULL;
+}
+
+/* Clusters of one block have nobody to wait for. */
+PTX_HANDLER(cluster_barrier)
+{
+	(void)regs;
+	return ptx_cluster_arrive(w, i) ? i + 1 : NULL;
+}
+
+PTX_HANDLER(nanosleep)
+{
+	(void)regs;
+	return ptx_warp_stop(w, i + 1, PTX_EVENT_YIELD);
+}
+
+PTX_HANDLER(activemask)
+{
+	uint32_t *d = PTX_REG(uint32_t, i->dst);
+
+	PTX_EACH_LANE
+	d[l] = w->mask;
+	return i + 1;
+}
+
+PTX_HANDLER(read_special_32)
+{
+	uint32_t *d = PTX_REG(uint32_t, i->dst);
+	uint32_t value = (uint32_t)ptx_special_value(w, (enum ptx_special)i->imm, 0);
+
+	PTX_EACH_LANE
+	d[l] = value;
+	return i + 1;
+}
+
+PTX_HANDLER(read_special_64)
+{
+	uint64_t *d = PTX_REG(uint64_t, i->dst);
+	uint64_t value = ptx_special_value(w, (enum ptx_special)i->imm, 0);
+
+	PTX_EACH_LANE
+	d[l] = value;
+	return i + 1;
+}
+
+/* 128-bit registers */
+
+PTX_HANDLER(mov_128)
+{
+	(void)w;
+	memmove(regs + i->dst, regs + i->a, 16 * PTX_LANES);
+	return i + 1;
+}
+
+PTX_HANDLER(join_128)
+{
+	(void)w;
+	memcpy(regs + i->dst, regs + i->a, 8 * PTX_LANES);
+	memcpy(regs + i->dst + 8 * PTX_LANES, regs + i->b, 8 * PTX_LANES);
+	return i + 1;
+}
+
+PTX_HANDLER(low_128)
+{
+	(void)w;
+	memcpy(regs + i->dst, regs + i->a, 8 * PTX_LANES);
+	return i + 1;
+}
+
+PTX_HANDLER(high_128)
+{
+	(void)w;
+	memcpy(regs + i->dst, regs + i->a + 8 * PTX_LANES, 8 * PTX_LANES);
+	return i + 1;
+}
+
+void
+PTX_ISA_NAME(ptx_exec_warp)(ptx_exec_fn *table)
+{
+#define ENTER(name) table[PTX_H_##name] = exec_##name;
+	ENTER(shfl)
+	ENTER(vote)
+	ENTER(match)
+	ENTER(redux)
+	ENTER(elect)
+	ENTER(warp_sync)
+	ENTER(barrier)
+	ENTER(cluster_barrier)
+	ENTER(nanosleep)
+	ENTER(activemask)
+	ENTER(read_special_32)
+	ENTER(read_special_64)
+	ENTER(mov_128)
+	ENTER(join_128)
+	ENTER(low_128)
+	ENTER(high_128)
+}

@@ -1,0 +1,437 @@
+/* Launches: blocks, the workers that run them, fair turns for those that wait for each other. */
+#include <fenv.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "remote/device_cpu/ptx/exec.h"
+#include "remote/device_cpu/ptx/pool.h"
+#include "remote/device_cpu/ptx/thread.h"
+
+enum {
+	/* Turns a block takes before it may be waiting for one that has not begun. */
+	PATIENCE = 2000,
+	/* Blocks that a worker keeps in progress when the launch is not cooperative. */
+	MAX_IN_PROGRESS = 64,
+	MAX_SHARED = 1 << 30,
+	WORKSPACE = 256, /* bytes */
+};
+static const uint64_t max_params = 1 << 20;
+
+static _Atomic uint64_t next_grid = 1;
+
+/* Blocks in memory */
+
+static void
+free_block(struct ptx_block *block)
+{
+	if (!block)
+		return;
+	for (uint32_t k = 0; block->warps && k < block->nwarps; k++) {
+		struct ptx_warp *w = &block->warps[k];
+
+		/* Frames of calls that a fault left. */
+		for (uint32_t n = 0; n < w->nfragments; n++)
+			while (w->fragments[n].frame && w->fragments[n].frame != w->root) {
+				struct ptx_frame *frame = w->fragments[n].frame;
+
+				frame->live &= ~w->fragments[n].mask;
+				w->fragments[n].frame = frame->parent;
+				if (!frame->live)
+					ptx_frame_drop(block, frame);
+			}
+		if (w->root)
+			ptx_frame_drop(block, w->root);
+	}
+	ptx_frame_pools_free(block);
+	if (block->local)
+		munmap(block->local, block->local_size);
+	free(block->warps);
+	free(block->shared);
+	free(block);
+}
+
+static struct ptx_block *
+new_block(const struct ptx_launch_state *launch, uint32_t worker)
+{
+	struct ptx_block *block = calloc(1, sizeof(*block));
+
+	if (!block)
+		return NULL;
+	block->launch = launch;
+	block->worker = worker;
+	block->nwarps = launch->nwarps;
+	block->shared_size = launch->shared_total;
+	block->local_size = launch->local_stride * PTX_LANES * launch->nwarps;
+	block->warps = aligned_alloc(64, (launch->nwarps * sizeof(*block->warps) + 63) & ~63ull);
+	if (!block->warps)
+		goto err_free;
+	memset(block->warps, 0, launch->nwarps * sizeof(*block->warps));
+	if (block->shared_size) {
+		block->shared = aligned_alloc(1024, (block->shared_size + 1023) & ~1023ull);
+		if (!block->shared)
+			goto err_free;
+		memset(block->shared, 0, block->shared_size);
+	}
+	if (block->local_size) {
+		block->local = mmap(NULL, block->local_size, PROT_READ | PROT_WRITE,
+				    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		if (block->local == MAP_FAILED) {
+			block->local = NULL;
+			goto err_free;
+		}
+	}
+	for (uint32_t k = 0; k < block->nwarps; k++) {
+		struct ptx_warp *w = &block->warps[k];
+
+		w->id = k;
+		w->block = block;
+		w->launch = launch;
+		w->windows[PTX_WINDOW_SHARED] =
+			(struct ptx_window){block->shared, block->shared_size};
+		w->windows[PTX_WINDOW_PARAM] =
+			(struct ptx_window){launch->params, launch->param_size};
+		w->local_stride = launch->local_stride;
+		if (block->local)
+			w->local = block->local + k * PTX_LANES * launch->local_stride;
+		w->root = ptx_frame_new(w, launch->kernel->code, NULL);
+		if (!w->root)
+			goto err_free;
+	}
+	return block;
+
+err_free:
+	free_block(block);
+	return NULL;
+}
+
+static void
+begin_block(struct ptx_block *block, uint64_t index)
+{
+	const struct ptx_launch_state *launch = block->launch;
+	const uint32_t *grid = launch->args->grid;
+
+	block->index = index;
+	block->id[0] = (uint32_t)(index % grid[0]);
+	block->id[1] = (uint32_t)(index / grid[0] % grid[1]);
+	block->id[2] = (uint32_t)(index / ((uint64_t)grid[0] * grid[1]));
+	block->live_threads = launch->nthreads;
+	block->turns = 0;
+	memset(block->barriers, 0, sizeof(block->barriers));
+	for (uint32_t k = 0; k < block->nwarps; k++) {
+		struct ptx_warp *w = &block->warps[k];
+		uint32_t left = launch->nthreads - k * PTX_LANES;
+
+		ptx_frame_enter_block(w, w->root);
+		ptx_warp_begin(w, left >= PTX_LANES ? UINT32_MAX : (1u << left) - 1);
+	}
+}
+
+/* Turns */
+
+enum turn { TURN_FINISHED, TURN_UNFINISHED, TURN_FAULT };
+
+/* Every warp of a block runs until it waits or has had its share. */
+static enum turn
+take_turn(struct ptx_block *block)
+{
+	int ran = 0;
+
+	do {
+		ran = 0;
+		for (uint32_t k = 0; k < block->nwarps; k++) {
+			struct ptx_warp *w = &block->warps[k];
+
+			if (!w->nfragments)
+				continue;
+			switch (ptx_warp_run(w)) {
+			case PTX_EVENT_FAULT:
+				return TURN_FAULT;
+			case PTX_EVENT_YIELD:
+				ran = 2;
+				break;
+			default:
+				break;
+			}
+		}
+		if (!block->live_threads)
+			return TURN_FINISHED;
+		if (ran == 2)
+			return TURN_UNFINISHED;
+		/* A barrier completed, perhaps for warps that had their turn already. */
+		for (uint32_t k = 0; k < block->nwarps && !ran; k++)
+			for (uint32_t n = 0; n < block->warps[k].nfragments && !ran; n++)
+				ran = block->warps[k].fragments[n].state == PTX_READY;
+	} while (ran);
+
+	/* Everybody waits. Lanes that wait for lanes at a barrier go on without them. */
+	for (uint32_t k = 0; k < block->nwarps; k++)
+		ran |= ptx_warp_release_all(&block->warps[k]);
+	if (ran)
+		return TURN_UNFINISHED;
+
+	for (uint32_t k = 0; k < block->nwarps; k++) {
+		struct ptx_warp *w = &block->warps[k];
+
+		if (!w->nfragments)
+			continue;
+		w->current = 0;
+		w->mask = w->fragments[0].mask;
+		w->frame = w->fragments[0].frame;
+		ptx_fault(w, w->fragments[0].pc - 1, PTX_FAULT_TRAP,
+			  (uint32_t)__builtin_ctz(w->mask), 0,
+			  "deadlock: not all threads reach barrier %u", w->fragments[0].barrier);
+		break;
+	}
+	return TURN_FAULT;
+}
+
+/* The blocks that a worker has begun, in a ring. */
+struct worker {
+	struct ptx_launch_state *launch;
+	struct ptx_block *first, *last; /* in progress */
+	struct ptx_block *spare;        /* finished, to be used again */
+	uint32_t count;
+	uint32_t id;
+	int no_more; /* no block is left to begin */
+};
+
+static void
+enqueue(struct worker *worker, struct ptx_block *block)
+{
+	block->next = NULL;
+	if (worker->last)
+		worker->last->next = block;
+	else
+		worker->first = block;
+	worker->last = block;
+	worker->count++;
+}
+
+static struct ptx_block *
+dequeue(struct worker *worker)
+{
+	struct ptx_block *block = worker->first;
+
+	worker->first = block->next;
+	if (!worker->first)
+		worker->last = NULL;
+	worker->count--;
+	return block;
+}
+
+static void
+begin_next(struct worker *worker)
+{
+	struct ptx_launch_state *launch = worker->launch;
+	struct ptx_block *block = worker->spare;
+	uint64_t index;
+
+	/* The block's memory first: a block that was taken must run. */
+	if (block) {
+		worker->spare = block->next;
+	} else {
+		block = new_block(launch, worker->id);
+		if (!block) {
+			worker->no_more = 1;
+			if (!worker->count)
+				atomic_store(&launch->no_memory, 1);
+			return;
+		}
+	}
+	index = atomic_fetch_add_explicit(&launch->next_block, 1, memory_order_relaxed);
+	if (index >= launch->nblocks) {
+		worker->no_more = 1;
+		block->next = worker->spare;
+		worker->spare = block;
+		return;
+	}
+	begin_block(block, index);
+	enqueue(worker, block);
+}
+
+static int
+should_begin_another(const struct worker *worker, const struct ptx_block *block)
+{
+	if (worker->no_more)
+		return 0;
+	if (worker->launch->args->cooperative)
+		return 1;
+	return block->turns >= PATIENCE * worker->count && worker->count < MAX_IN_PROGRESS;
+}
+
+static void
+run_blocks(struct worker *worker)
+{
+	struct ptx_launch_state *launch = worker->launch;
+
+	while (!atomic_load_explicit(&launch->stop, memory_order_relaxed)) {
+		if (!worker->first) {
+			if (worker->no_more)
+				return;
+			begin_next(worker);
+			continue;
+		}
+
+		struct ptx_block *block = dequeue(worker);
+
+		switch (take_turn(block)) {
+		case TURN_FINISHED:
+			block->next = worker->spare;
+			worker->spare = block;
+			break;
+		case TURN_UNFINISHED:
+			block->turns++;
+			enqueue(worker, block);
+			if (should_begin_another(worker, block))
+				begin_next(worker);
+			break;
+		case TURN_FAULT:
+			enqueue(worker, block);
+			return;
+		}
+	}
+}
+
+static void
+free_blocks(struct ptx_block *block)
+{
+	while (block) {
+		struct ptx_block *next = block->next;
+
+		free_block(block);
+		block = next;
+	}
+}
+
+static void
+work(void *data, uint32_t id)
+{
+	struct worker worker = {.launch = data, .id = id};
+	struct ptx_thread *thread = &ptx_thread;
+	fenv_t env;
+
+	/* The program's arithmetic does not depend on this thread's, or change it. */
+	fegetenv(&env);
+	fesetenv(FE_DFL_ENV);
+	if (sigsetjmp(thread->fault, 1)) {
+		thread->catching = 0;
+		fesetenv(FE_DFL_ENV);
+		ptx_fault_signal();
+		/* The block that faulted is in no list: it is not freed, it may be damaged. */
+	} else {
+		thread->catching = 1;
+		run_blocks(&worker);
+		thread->catching = 0;
+	}
+	fesetenv(&env);
+	free_blocks(worker.first);
+	free_blocks(worker.spare);
+}
+
+/* Launches */
+
+static int
+is_valid(const struct ptx_kernel *kernel, const struct ptx_launch *args, uint32_t cluster[3])
+{
+	const struct ptx_function *function = kernel->function;
+	uint64_t threads = 1, blocks = 1;
+
+	for (int k = 0; k < 3; k++) {
+		uint32_t c = args->cluster[k]       ? args->cluster[k]
+			     : function->cluster[k] ? function->cluster[k]
+						    : 1;
+
+		if (!args->grid[k] || !args->block[k] || args->block[k] > PTX_MAX_THREADS ||
+		    args->grid[k] % c)
+			return 0;
+		if (function->req_threads[0] && args->block[k] != function->req_threads[k])
+			return 0;
+		threads *= args->block[k];
+		if (__builtin_mul_overflow(blocks, (uint64_t)args->grid[k], &blocks))
+			return 0;
+		cluster[k] = c;
+	}
+	if (threads > PTX_MAX_THREADS || (function->max_threads && threads > function->max_threads))
+		return 0;
+	return args->params_size >= function->param_size && function->param_size <= max_params &&
+	       (uint64_t)kernel->dynamic_offset + args->dynamic_shared <= MAX_SHARED;
+}
+
+static void
+set_fault(struct ptx_fault *ret_fault, int kind, const char *kernel, const char *text)
+{
+	if (!ret_fault)
+		return;
+	*ret_fault = (struct ptx_fault){.kind = kind};
+	snprintf(ret_fault->text, sizeof(ret_fault->text), "%.80s: %.160s", kernel, text);
+}
+
+enum ptx_status
+ptx_run(struct ptx_kernel *kernel, const struct ptx_launch *args, struct ptx_fault *ret_fault)
+{
+	const struct ptx_function *function = kernel->function;
+	struct ptx_launch_state launch = {.kernel = kernel, .args = args};
+	int status = ptx_kernel_prepare(kernel);
+
+	if (status != PTX_OK) {
+		set_fault(ret_fault, PTX_FAULT_UNSUPPORTED, function->name, function->error);
+		return status;
+	}
+	if (!is_valid(kernel, args, launch.cluster)) {
+		set_fault(ret_fault, PTX_FAULT_TRAP, function->name, "bad launch configuration");
+		return PTX_INVALID;
+	}
+	launch.nblocks = (uint64_t)args->grid[0] * args->grid[1] * args->grid[2];
+	launch.nthreads = args->block[0] * args->block[1] * args->block[2];
+	launch.nwarps = (launch.nthreads + PTX_LANES - 1) / PTX_LANES;
+	launch.shared_total = kernel->static_shared;
+	if (args->dynamic_shared)
+		launch.shared_total = kernel->dynamic_offset + args->dynamic_shared;
+	/* Not a multiple of the cache's own stride, or all lanes would meet in one set. */
+	if (kernel->local_size)
+		launch.local_stride = ((kernel->local_size + 63) & ~63ull) + 64;
+	launch.param_size = function->param_size;
+	launch.params = calloc(1, launch.param_size + 16);
+	if (!launch.params)
+		return PTX_NOMEM;
+	if (launch.param_size)
+		memcpy(launch.params, args->params, launch.param_size);
+	if (args->cooperative) {
+		launch.workspace = calloc(1, WORKSPACE);
+		if (!launch.workspace) {
+			free(launch.params);
+			return PTX_NOMEM;
+		}
+		launch.workspace[0] = WORKSPACE;
+	}
+	launch.grid_id = atomic_fetch_add_explicit(&next_grid, 1, memory_order_relaxed);
+	pthread_mutex_init(&launch.lock, NULL);
+	pthread_mutex_init(&launch.output_lock, NULL);
+	ptx_fault_install();
+
+	uint64_t threads = (uint64_t)ptx_pool_threads();
+
+	if (threads > launch.nblocks)
+		threads = launch.nblocks;
+	ptx_pool_run((int)threads, work, &launch);
+
+	pthread_mutex_destroy(&launch.lock);
+	pthread_mutex_destroy(&launch.output_lock);
+	free(launch.params);
+	free(launch.workspace);
+	if (launch.faulted) {
+		if (ret_fault)
+			*ret_fault = launch.fault;
+		return launch.fault.kind == PTX_FAULT_UNSUPPORTED ? PTX_UNSUPPORTED : PTX_FAULT;
+	}
+	return launch.no_memory ? PTX_NOMEM : PTX_OK;
+}
+
+int
+ptx_threads(void)
+{
+	return ptx_pool_threads();
+}
