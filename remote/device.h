@@ -37,7 +37,7 @@ struct genie_backend {
 	void *private;
 };
 
-/* Each fills *@ret; 0, or negative errno and one line in @err. */
+/* Each fills *@ret and has called cuInit; 0, or negative errno and one line in @err. */
 int genie_backend_cuda_open(struct genie_backend *ret, char *err, size_t err_size);
 int genie_backend_cpu_open(struct genie_backend *ret, char *err, size_t err_size);
 int genie_backend_record_open(struct genie_backend *ret, char *err, size_t err_size);

@@ -1,0 +1,983 @@
+/*
+ * The record device: answers everything, computes nothing. It lets any program run to its end on a
+ * machine without a GPU, so that what it does can be recorded. It looks like an H100
+ * (GENIE_RECORD_CC=8.0 and the like for another compute capability).
+ *
+ * Device memory is address space without pages: what is copied there is dropped, what is copied
+ * from there is zero. Streams and graphs know whether they capture and how much; everything else
+ * is a handle that means nothing. Kernels are looked up in their images only for what programs ask
+ * about them (registers, shared memory, parameters).
+ */
+#include "remote/device_record.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/log.h"
+#include "remote/device_cpu/error.h"
+#include "remote/device_cpu/nvml.h"
+
+#define TOTAL_MEMORY  (UINT64_C(40545) << 21) /* what an 80 GB card has */
+#define PAGE_SIZE_GPU ((size_t)2 << 20)
+#define PCI_BUS_ID    "0000:FD:00.0"
+
+#define A(name) CU_DEVICE_ATTRIBUTE_##name
+
+/* As an H100 answers, but for what tells of links to other devices. */
+static const struct {
+	int attribute, value;
+} attributes[] = {
+#include "remote/device_record.def"
+};
+
+/* What differs between architectures; the last one not above the wanted one is taken. */
+static const struct record_architecture architectures[] = {
+	{75, 65536, 65536, 0, 1024, 16, 0, NVML_DEVICE_ARCH_TURING},
+	{80, 167936, 166912, 1024, 2048, 32, 0, NVML_DEVICE_ARCH_AMPERE},
+	{86, 102400, 101376, 1024, 1536, 16, 0, NVML_DEVICE_ARCH_AMPERE},
+	{89, 102400, 101376, 1024, 1536, 24, 0, NVML_DEVICE_ARCH_ADA},
+	{90, 233472, 232448, 1024, 2048, 32, 1, NVML_DEVICE_ARCH_HOPPER},
+	{100, 233472, 232448, 1024, 2048, 32, 1, NVML_DEVICE_ARCH_UNKNOWN},
+	{120, 102400, 101376, 1024, 1536, 24, 1, NVML_DEVICE_ARCH_UNKNOWN},
+};
+
+struct record_device record;
+
+static __thread CUcontext current;
+
+bool
+record_attribute(int id, int *ret_value)
+{
+	const struct record_architecture *arch = record.arch;
+	const struct {
+		int attribute, value;
+	} computed[] = {
+		{A(COMPUTE_CAPABILITY_MAJOR), record.major},
+		{A(COMPUTE_CAPABILITY_MINOR), record.minor},
+		{A(MAX_SHARED_MEMORY_PER_MULTIPROCESSOR), arch->shared_sm},
+		{A(MAX_SHARED_MEMORY_PER_BLOCK_OPTIN), arch->shared_optin},
+		{A(RESERVED_SHARED_MEMORY_PER_BLOCK), arch->reserved},
+		{A(MAX_THREADS_PER_MULTIPROCESSOR), arch->threads},
+		{A(MAX_BLOCKS_PER_MULTIPROCESSOR), arch->blocks},
+		{A(CLUSTER_LAUNCH), arch->clusters},
+		{A(TENSOR_MAP_ACCESS_SUPPORTED), arch->clusters},
+	};
+
+	if (id < 1 || id >= CU_DEVICE_ATTRIBUTE_MAX)
+		return false;
+	*ret_value = 0;
+	for (size_t i = 0; i < sizeof(attributes) / sizeof(attributes[0]); i++)
+		if (attributes[i].attribute == id)
+			*ret_value = attributes[i].value;
+	for (size_t i = 0; i < sizeof(computed) / sizeof(computed[0]); i++)
+		if (computed[i].attribute == id)
+			*ret_value = computed[i].value;
+	return true;
+}
+
+void *
+record_new_handle(void)
+{
+	return (void *)(uintptr_t)(atomic_fetch_add(&record.next_handle, 16) + 16);
+}
+
+uint64_t
+record_new_address(size_t size)
+{
+	uint64_t rounded = (size + 511) & ~(uint64_t)511;
+
+	return atomic_fetch_add(&record.next_address, rounded + 512);
+}
+
+/*
+ * For all that has nothing to say, and for what is not possible at all. One function serves many
+ * types: with this machine's calling convention a callee may ignore its arguments.
+ */
+static int
+yes(void)
+{
+	return CUDA_SUCCESS;
+}
+
+static int
+not_supported(void)
+{
+	return CUDA_ERROR_NOT_SUPPORTED;
+}
+
+static int
+nvml_not_supported(void)
+{
+	return NVML_ERROR_NOT_SUPPORTED;
+}
+
+/* Any create function: its first argument receives the handle. */
+static CUresult
+create(void **ret_handle)
+{
+	*ret_handle = record_new_handle();
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+create_second(void *ignored, void **ret_handle)
+{
+	(void)ignored;
+	return create(ret_handle);
+}
+
+/* ---- the device ---- */
+
+static CUresult
+record_cuDriverGetVersion(int *version)
+{
+	*version = 13000;
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuDeviceGetCount(int *count)
+{
+	*count = 1;
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuDeviceGet(CUdevice *device, int ordinal)
+{
+	*device = 0;
+	return ordinal == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
+}
+
+static void
+get_name(char *name, size_t size)
+{
+	if (record.arch->cc == 90)
+		snprintf(name, size, "Genie record device (H100 80GB)");
+	else
+		snprintf(name, size, "Genie record device (sm_%d%d)", record.major, record.minor);
+}
+
+static CUresult
+record_cuDeviceGetName(char *name, int size, CUdevice dev)
+{
+	(void)dev;
+	get_name(name, size > 0 ? (size_t)size : 0);
+	return CUDA_SUCCESS;
+}
+
+static void
+get_uuid(uint8_t uuid[16])
+{
+	memcpy(uuid, "Genie record dev", 16);
+}
+
+static CUresult
+record_cuDeviceGetUuid_v2(CUuuid *uuid, CUdevice dev)
+{
+	(void)dev;
+	get_uuid((uint8_t *)uuid->bytes);
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuDeviceTotalMem_v2(size_t *bytes, CUdevice dev)
+{
+	(void)dev;
+	*bytes = TOTAL_MEMORY;
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice dev)
+{
+	(void)dev;
+	return record_attribute((int)attribute, value) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+static CUresult
+record_cuDeviceComputeCapability(int *major, int *minor, CUdevice dev)
+{
+	(void)dev;
+	*major = record.major;
+	*minor = record.minor;
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuDeviceGetPCIBusId(char *text, int size, CUdevice dev)
+{
+	(void)dev;
+	if (size < (int)sizeof(PCI_BUS_ID))
+		return CUDA_ERROR_INVALID_VALUE;
+	memcpy(text, PCI_BUS_ID, sizeof(PCI_BUS_ID));
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuGetErrorName(CUresult status, const char **text)
+{
+	*text = genie_cuda_error_name(status);
+	return *text ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+static CUresult
+record_cuGetErrorString(CUresult status, const char **text)
+{
+	*text = genie_cuda_error_text(status);
+	return *text ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+/* ---- contexts ---- */
+
+static CUresult
+record_cuDevicePrimaryCtxRetain(CUcontext *ctx, CUdevice dev)
+{
+	(void)dev;
+	*ctx = (CUcontext)(void *)&record;
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuDevicePrimaryCtxGetState(CUdevice dev, unsigned int *flags, int *active)
+{
+	(void)dev;
+	*flags = 0;
+	*active = 1;
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuCtxCreate(CUcontext *ctx)
+{
+	*ctx = current = (CUcontext)record_new_handle();
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuCtxSetCurrent(CUcontext ctx)
+{
+	current = ctx;
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuCtxGetCurrent(CUcontext *ctx)
+{
+	*ctx = current;
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuCtxPopCurrent_v2(CUcontext *ctx)
+{
+	if (ctx)
+		*ctx = current;
+	current = NULL;
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuCtxGetDevice(CUdevice *device)
+{
+	*device = 0;
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuCtxGetId(CUcontext ctx, unsigned long long *id)
+{
+	*id = (unsigned long long)(uintptr_t)ctx;
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuCtxGetApiVersion(CUcontext ctx, unsigned int *version)
+{
+	(void)ctx;
+	*version = 3020;
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuCtxGetLimit(size_t *value, CUlimit limit)
+{
+	static const size_t limits[] = {1024, 8650752, 8388608, 0, 2048, 64, 0, 232448};
+
+	*value = (size_t)limit < sizeof(limits) / sizeof(limits[0]) ? limits[limit] : 0;
+	return limit == CU_LIMIT_DEV_RUNTIME_SYNC_DEPTH ? CUDA_ERROR_UNSUPPORTED_LIMIT
+							: CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuCtxGetStreamPriorityRange(int *least, int *greatest)
+{
+	*least = 0;
+	*greatest = -5;
+	return CUDA_SUCCESS;
+}
+
+/* ---- memory ---- */
+
+static void
+get_memory(size_t *total, size_t *used)
+{
+	uint64_t now = atomic_load(&record.used);
+
+	*total = TOTAL_MEMORY;
+	/* more than there is can be had: a model too large for a card can be recorded too */
+	*used = now < TOTAL_MEMORY ? now : TOTAL_MEMORY;
+}
+
+static CUresult
+record_cuMemGetInfo_v2(size_t *free_bytes, size_t *total)
+{
+	size_t used;
+
+	get_memory(total, &used);
+	*free_bytes = *total - used;
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuMemAlloc_v2(CUdeviceptr *ptr, size_t size)
+{
+	*ptr = record_new_address(size);
+	return size ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+static CUresult
+record_cuMemAllocPitch_v2(CUdeviceptr *ptr, size_t *pitch, size_t width, size_t height)
+{
+	*pitch = (width + 511) & ~(size_t)511;
+	*ptr = record_new_address(*pitch * height);
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuMemHostAlloc(void **ptr, size_t size, unsigned int flags)
+{
+	(void)flags;
+	*ptr = calloc(1, size ? size : 1);
+	return *ptr ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+static CUresult
+record_cuMemAllocHost_v2(void **ptr, size_t size)
+{
+	return record_cuMemHostAlloc(ptr, size, 0);
+}
+
+static CUresult
+record_cuMemFreeHost(void *ptr)
+{
+	free(ptr);
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuMemHostGetDevicePointer_v2(CUdeviceptr *device, void *host, unsigned int flags)
+{
+	(void)flags;
+	*device = (CUdeviceptr)host;
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuMemGetAllocationGranularity(size_t *granularity)
+{
+	*granularity = PAGE_SIZE_GPU;
+	return CUDA_SUCCESS;
+}
+
+/* Really reserved, so that nothing of the worker's own lies in the window. */
+static CUresult
+record_cuMemAddressReserve(CUdeviceptr *ret_ptr, size_t size, size_t alignment, CUdeviceptr addr,
+			   unsigned long long flags)
+{
+	int fixed = addr ? MAP_FIXED_NOREPLACE : 0;
+	void *ptr;
+
+	(void)alignment;
+	(void)flags;
+	ptr = mmap((void *)addr, size, PROT_NONE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, -1, 0);
+	if (ptr == MAP_FAILED)
+		ptr = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+			   0);
+	if (ptr == MAP_FAILED)
+		return CUDA_ERROR_OUT_OF_MEMORY;
+	*ret_ptr = (CUdeviceptr)ptr;
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuMemAddressFree(CUdeviceptr ptr, size_t size)
+{
+	munmap((void *)ptr, size);
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuMemMap(CUdeviceptr ptr, size_t size)
+{
+	(void)ptr;
+	atomic_fetch_add(&record.used, size);
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuMemUnmap(CUdeviceptr ptr, size_t size)
+{
+	(void)ptr;
+	atomic_fetch_sub(&record.used, size);
+	return CUDA_SUCCESS;
+}
+
+/* ---- streams, and what is counted in a capture ---- */
+
+static struct record_stream default_streams[2]; /* legacy, per-thread */
+
+static struct record_stream *
+get_stream(CUstream handle)
+{
+	if (handle == NULL || handle == CU_STREAM_LEGACY)
+		return &default_streams[0];
+	if (handle == CU_STREAM_PER_THREAD)
+		return &default_streams[1];
+	return (struct record_stream *)handle;
+}
+
+CUresult
+record_count(CUstream handle)
+{
+	struct record_stream *stream = get_stream(handle);
+
+	if (stream->capture)
+		stream->capture->nodes++;
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuStreamCreateWithPriority(CUstream *ret_stream, unsigned int flags, int priority)
+{
+	struct record_stream *stream = calloc(1, sizeof(*stream));
+
+	if (!stream)
+		return CUDA_ERROR_OUT_OF_MEMORY;
+	stream->flags = flags;
+	stream->priority = priority;
+	*ret_stream = (CUstream)stream;
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuStreamCreate(CUstream *ret_stream, unsigned int flags)
+{
+	return record_cuStreamCreateWithPriority(ret_stream, flags, 0);
+}
+
+static CUresult
+record_cuStreamDestroy_v2(CUstream handle)
+{
+	struct record_stream *stream = get_stream(handle);
+
+	if (stream == &default_streams[0] || stream == &default_streams[1])
+		return CUDA_ERROR_INVALID_HANDLE;
+	free(stream->capture);
+	free(stream);
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuStreamGetFlags(CUstream handle, unsigned int *flags)
+{
+	*flags = get_stream(handle)->flags;
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuStreamGetPriority(CUstream handle, int *priority)
+{
+	*priority = get_stream(handle)->priority;
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuStreamGetId(CUstream handle, unsigned long long *id)
+{
+	*id = (unsigned long long)(uintptr_t)get_stream(handle);
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuStreamBeginCapture_v2(CUstream handle)
+{
+	struct record_stream *stream = get_stream(handle);
+
+	if (stream->capture)
+		return CUDA_ERROR_ILLEGAL_STATE;
+	stream->capture = calloc(1, sizeof(*stream->capture));
+	return stream->capture ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+static CUresult
+record_cuStreamEndCapture(CUstream handle, CUgraph *graph)
+{
+	struct record_stream *stream = get_stream(handle);
+
+	if (!stream->capture)
+		return CUDA_ERROR_ILLEGAL_STATE;
+	*graph = (CUgraph)stream->capture;
+	stream->capture = NULL;
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuStreamIsCapturing(CUstream handle, CUstreamCaptureStatus *status)
+{
+	*status = get_stream(handle)->capture ? CU_STREAM_CAPTURE_STATUS_ACTIVE
+					      : CU_STREAM_CAPTURE_STATUS_NONE;
+	return CUDA_SUCCESS;
+}
+
+/* All versions: id is the third argument; what else they have is left as it is. */
+static CUresult
+record_cuStreamGetCaptureInfo(CUstream handle, CUstreamCaptureStatus *status, cuuint64_t *id)
+{
+	if (id)
+		*id = (cuuint64_t)(uintptr_t)get_stream(handle)->capture;
+	return record_cuStreamIsCapturing(handle, status);
+}
+
+static CUresult
+record_cuEventElapsedTime_v2(float *ms)
+{
+	*ms = 0;
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuLaunchHostFunc(CUstream stream, CUhostFn fn, void *data)
+{
+	if (!get_stream(stream)->capture)
+		fn(data);
+	return record_count(stream);
+}
+
+static CUresult
+record_cuStreamAddCallback(CUstream stream, CUstreamCallback fn, void *data, unsigned int flags)
+{
+	(void)flags;
+	fn(stream, CUDA_SUCCESS, data);
+	return CUDA_SUCCESS;
+}
+
+/* ---- graphs: a number of nodes ---- */
+
+static CUresult
+record_cuGraphCreate(CUgraph *ret_graph)
+{
+	*ret_graph = (CUgraph)calloc(1, sizeof(struct record_graph));
+	return *ret_graph ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+static CUresult
+record_cuGraphClone(CUgraph *ret_graph, CUgraph graph)
+{
+	CUresult status = record_cuGraphCreate(ret_graph);
+
+	if (status == CUDA_SUCCESS)
+		*(struct record_graph *)*ret_graph = *(struct record_graph *)graph;
+	return status;
+}
+
+static CUresult
+record_cuGraphDestroy(CUgraph graph)
+{
+	free((struct record_graph *)graph);
+	return CUDA_SUCCESS;
+}
+
+/* Every function that adds a node. */
+static CUresult
+add_node(CUgraphNode *ret_node, CUgraph graph)
+{
+	((struct record_graph *)graph)->nodes++;
+	*ret_node = (CUgraphNode)record_new_handle();
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuGraphGetNodes(CUgraph graph, CUgraphNode *nodes, size_t *ret_count)
+{
+	size_t have = ((struct record_graph *)graph)->nodes;
+
+	for (size_t i = 0; nodes && i < *ret_count; i++)
+		nodes[i] = i < have ? (CUgraphNode)record_new_handle() : NULL;
+	if (!nodes || *ret_count > have)
+		*ret_count = have;
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuGraphLaunch(CUgraphExec exec, CUstream stream)
+{
+	(void)exec;
+	return record_count(stream);
+}
+
+/* ---- copies: only what arrives in host memory has an effect ---- */
+
+static CUresult
+drop(CUdeviceptr dst, const void *src, size_t size, CUstream stream)
+{
+	(void)dst;
+	(void)src;
+	(void)size;
+	return record_count(stream);
+}
+
+static CUresult
+drop_between(CUdeviceptr dst, CUdeviceptr src, size_t size, CUstream stream)
+{
+	(void)dst;
+	(void)src;
+	(void)size;
+	return record_count(stream);
+}
+
+static CUresult
+record_cuMemcpyDtoH_v2(void *dst, CUdeviceptr src, size_t size)
+{
+	(void)src;
+	memset(dst, 0, size);
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuMemcpyDtoHAsync_v2(void *dst, CUdeviceptr src, size_t size, CUstream stream)
+{
+	record_cuMemcpyDtoH_v2(dst, src, size);
+	return record_count(stream);
+}
+
+static CUresult
+record_cuMemcpyAtoH_v2(void *dst, CUarray src, size_t offset, size_t size)
+{
+	(void)src;
+	(void)offset;
+	memset(dst, 0, size);
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuMemcpyAtoHAsync_v2(void *dst, CUarray src, size_t offset, size_t size, CUstream stream)
+{
+	record_cuMemcpyAtoH_v2(dst, src, offset, size);
+	return record_count(stream);
+}
+
+static CUresult
+record_cuMemcpy3D_v2(const CUDA_MEMCPY3D *copy)
+{
+	if (copy->dstMemoryType != CU_MEMORYTYPE_HOST)
+		return CUDA_SUCCESS;
+	for (size_t z = 0; z < copy->Depth; z++)
+		for (size_t y = 0; y < copy->Height; y++)
+			memset((uint8_t *)copy->dstHost + copy->dstXInBytes +
+				       (copy->dstY + y) * copy->dstPitch +
+				       (copy->dstZ + z) * copy->dstPitch * copy->dstHeight,
+			       0, copy->WidthInBytes);
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuMemcpy3DAsync_v2(const CUDA_MEMCPY3D *copy, CUstream stream)
+{
+	record_cuMemcpy3D_v2(copy);
+	return record_count(stream);
+}
+
+static CUresult
+record_cuMemcpy2D_v2(const CUDA_MEMCPY2D *copy)
+{
+	if (copy->dstMemoryType != CU_MEMORYTYPE_HOST)
+		return CUDA_SUCCESS;
+	for (size_t y = 0; y < copy->Height; y++)
+		memset((uint8_t *)copy->dstHost + copy->dstXInBytes +
+			       (copy->dstY + y) * copy->dstPitch,
+		       0, copy->WidthInBytes);
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuMemcpy2DAsync_v2(const CUDA_MEMCPY2D *copy, CUstream stream)
+{
+	record_cuMemcpy2D_v2(copy);
+	return record_count(stream);
+}
+
+static CUresult
+record_set(CUdeviceptr dst, unsigned int value, size_t n, CUstream stream)
+{
+	(void)dst;
+	(void)value;
+	(void)n;
+	return record_count(stream);
+}
+
+static CUresult
+record_set_2d(CUdeviceptr dst, size_t pitch, unsigned int value, size_t width, size_t height,
+	      CUstream stream)
+{
+	(void)dst;
+	(void)pitch;
+	(void)value;
+	(void)width;
+	(void)height;
+	return record_count(stream);
+}
+
+static CUresult
+record_genieNativeGemm(const struct genie_gemm *gemm, CUstream stream)
+{
+	(void)gemm;
+	return record_count(stream);
+}
+
+static CUresult
+record_cuThreadExchangeStreamCaptureMode(CUstreamCaptureMode *mode)
+{
+	static __thread CUstreamCaptureMode thread_mode;
+	CUstreamCaptureMode before = thread_mode;
+
+	thread_mode = *mode;
+	*mode = before;
+	return CUDA_SUCCESS;
+}
+
+/* ---- the table ---- */
+
+/* Puts a function into an entry of another type: see yes(). */
+#define SET(entry, function) (drv->entry = (__typeof__(drv->entry))(void (*)(void))(function))
+
+static void
+fill_device(struct genie_driver *drv)
+{
+	drv->cuDriverGetVersion = record_cuDriverGetVersion;
+	drv->cuDeviceGetCount = record_cuDeviceGetCount;
+	drv->cuDeviceGet = record_cuDeviceGet;
+	drv->cuDeviceGetName = record_cuDeviceGetName;
+	drv->cuDeviceGetUuid_v2 = record_cuDeviceGetUuid_v2;
+	drv->cuDeviceTotalMem_v2 = record_cuDeviceTotalMem_v2;
+	drv->cuDeviceGetAttribute = record_cuDeviceGetAttribute;
+	drv->cuDeviceComputeCapability = record_cuDeviceComputeCapability;
+	drv->cuDeviceGetPCIBusId = record_cuDeviceGetPCIBusId;
+	drv->cuGetErrorName = record_cuGetErrorName;
+	drv->cuGetErrorString = record_cuGetErrorString;
+	SET(cuDeviceGetLuid, not_supported);
+	SET(cuGetProcAddress, not_supported);
+	SET(cuGetProcAddress_v2, not_supported);
+	SET(cuGetExportTable, not_supported);
+	drv->cuDevicePrimaryCtxRetain = record_cuDevicePrimaryCtxRetain;
+	drv->cuDevicePrimaryCtxGetState = record_cuDevicePrimaryCtxGetState;
+	SET(cuCtxCreate_v2, record_cuCtxCreate);
+	SET(cuCtxCreate_v3, record_cuCtxCreate);
+	SET(cuCtxCreate_v4, record_cuCtxCreate);
+	drv->cuCtxSetCurrent = record_cuCtxSetCurrent;
+	drv->cuCtxPushCurrent_v2 = record_cuCtxSetCurrent;
+	drv->cuCtxGetCurrent = record_cuCtxGetCurrent;
+	drv->cuCtxPopCurrent_v2 = record_cuCtxPopCurrent_v2;
+	drv->cuCtxGetDevice = record_cuCtxGetDevice;
+	SET(cuCtxGetDevice_v2, record_cuCtxGetDevice);
+	drv->cuCtxGetId = record_cuCtxGetId;
+	drv->cuCtxGetApiVersion = record_cuCtxGetApiVersion;
+	drv->cuCtxGetLimit = record_cuCtxGetLimit;
+	drv->cuCtxGetStreamPriorityRange = record_cuCtxGetStreamPriorityRange;
+}
+
+static void
+fill_memory(struct genie_driver *drv)
+{
+	drv->cuMemGetInfo_v2 = record_cuMemGetInfo_v2;
+	drv->cuMemAlloc_v2 = record_cuMemAlloc_v2;
+	SET(cuMemAllocManaged, record_cuMemAlloc_v2);
+	SET(cuMemAllocAsync, record_cuMemAlloc_v2);
+	SET(cuMemAllocFromPoolAsync, record_cuMemAlloc_v2);
+	SET(cuMemAllocPitch_v2, record_cuMemAllocPitch_v2);
+	drv->cuMemHostAlloc = record_cuMemHostAlloc;
+	drv->cuMemAllocHost_v2 = record_cuMemAllocHost_v2;
+	drv->cuMemFreeHost = record_cuMemFreeHost;
+	drv->cuMemHostGetDevicePointer_v2 = record_cuMemHostGetDevicePointer_v2;
+	SET(cuMemGetAllocationGranularity, record_cuMemGetAllocationGranularity);
+	drv->cuMemAddressReserve = record_cuMemAddressReserve;
+	drv->cuMemAddressFree = record_cuMemAddressFree;
+	SET(cuMemCreate, create);
+	SET(cuMemRetainAllocationHandle, create);
+	SET(cuMemMap, record_cuMemMap);
+	drv->cuMemUnmap = record_cuMemUnmap;
+	SET(cuMemPoolCreate, create);
+	SET(cuDeviceGetDefaultMemPool, create);
+	SET(cuDeviceGetMemPool, create);
+	SET(cuArrayCreate_v2, create);
+	SET(cuArray3DCreate_v2, create);
+	SET(cuMipmappedArrayCreate, create);
+	SET(cuMipmappedArrayGetLevel, create);
+	SET(cuTexObjectCreate, create);
+	SET(cuSurfObjectCreate, create);
+}
+
+static void
+fill_copies(struct genie_driver *drv)
+{
+	drv->cuMemcpyHtoDAsync_v2 = drop;
+	drv->cuMemcpyDtoDAsync_v2 = drop_between;
+	drv->cuMemcpyAsync = drop_between;
+	drv->cuMemcpyDtoH_v2 = record_cuMemcpyDtoH_v2;
+	drv->cuMemcpyDtoHAsync_v2 = record_cuMemcpyDtoHAsync_v2;
+	drv->cuMemcpyAtoH_v2 = record_cuMemcpyAtoH_v2;
+	drv->cuMemcpyAtoHAsync_v2 = record_cuMemcpyAtoHAsync_v2;
+	drv->cuMemcpy2D_v2 = record_cuMemcpy2D_v2;
+	drv->cuMemcpy2DUnaligned_v2 = record_cuMemcpy2D_v2;
+	drv->cuMemcpy2DAsync_v2 = record_cuMemcpy2DAsync_v2;
+	drv->cuMemcpy3D_v2 = record_cuMemcpy3D_v2;
+	drv->cuMemcpy3DAsync_v2 = record_cuMemcpy3DAsync_v2;
+	SET(cuMemsetD8Async, record_set);
+	SET(cuMemsetD16Async, record_set);
+	SET(cuMemsetD32Async, record_set);
+	SET(cuMemsetD2D8Async, record_set_2d);
+	SET(cuMemsetD2D16Async, record_set_2d);
+	SET(cuMemsetD2D32Async, record_set_2d);
+	drv->genieNativeGemm = record_genieNativeGemm;
+}
+
+static void
+fill_streams(struct genie_driver *drv)
+{
+	drv->cuStreamCreate = record_cuStreamCreate;
+	drv->cuStreamCreateWithPriority = record_cuStreamCreateWithPriority;
+	drv->cuStreamDestroy_v2 = record_cuStreamDestroy_v2;
+	drv->cuStreamGetFlags = record_cuStreamGetFlags;
+	drv->cuStreamGetPriority = record_cuStreamGetPriority;
+	drv->cuStreamGetId = record_cuStreamGetId;
+	SET(cuStreamBeginCapture, record_cuStreamBeginCapture_v2);
+	SET(cuStreamBeginCapture_v2, record_cuStreamBeginCapture_v2);
+	SET(cuStreamBeginCaptureToGraph, not_supported);
+	drv->cuStreamEndCapture = record_cuStreamEndCapture;
+	drv->cuStreamIsCapturing = record_cuStreamIsCapturing;
+	SET(cuStreamGetCaptureInfo, record_cuStreamGetCaptureInfo);
+	SET(cuStreamGetCaptureInfo_v2, record_cuStreamGetCaptureInfo);
+	SET(cuStreamGetCaptureInfo_v3, record_cuStreamGetCaptureInfo);
+	drv->cuThreadExchangeStreamCaptureMode = record_cuThreadExchangeStreamCaptureMode;
+	drv->cuLaunchHostFunc = record_cuLaunchHostFunc;
+	drv->cuStreamAddCallback = record_cuStreamAddCallback;
+	SET(cuStreamGetCtx, create_second);
+	SET(cuEventCreate, create);
+	SET(cuEventElapsedTime_v2, record_cuEventElapsedTime_v2);
+}
+
+static void
+fill_graphs(struct genie_driver *drv)
+{
+	SET(cuGraphCreate, record_cuGraphCreate);
+	drv->cuGraphClone = record_cuGraphClone;
+	drv->cuGraphDestroy = record_cuGraphDestroy;
+	drv->cuGraphGetNodes = record_cuGraphGetNodes;
+	SET(cuGraphAddKernelNode_v2, add_node);
+	SET(cuGraphAddMemcpyNode, add_node);
+	SET(cuGraphAddMemsetNode, add_node);
+	SET(cuGraphAddHostNode, add_node);
+	SET(cuGraphAddChildGraphNode, add_node);
+	SET(cuGraphAddEmptyNode, add_node);
+	SET(cuGraphAddEventRecordNode, add_node);
+	SET(cuGraphAddEventWaitNode, add_node);
+	SET(cuGraphAddNode, add_node);
+	SET(cuGraphAddNode_v2, add_node);
+	SET(cuGraphNodeFindInClone, create);
+	SET(cuGraphInstantiateWithFlags, create);
+	SET(cuGraphInstantiateWithParams, create);
+	SET(cuGraphInstantiate_v2, create);
+	drv->cuGraphLaunch = record_cuGraphLaunch;
+}
+
+#undef SET
+
+static void
+fill(void *table, const struct genie_driver_name *names, size_t n, int (*fn)(void))
+{
+	for (size_t i = 0; i < n; i++)
+		memcpy((char *)table + names[i].offset, &fn, sizeof(fn));
+}
+
+/* "8.0" or "80". */
+static int
+read_capability(const char *text, char *err, size_t err_size)
+{
+	unsigned int major = 9, minor = 0;
+	char rest;
+
+	if (text && *text && sscanf(text, "%u.%u%c", &major, &minor, &rest) != 2 &&
+	    (sscanf(text, "%u%c", &major, &rest) != 1 || major < 10)) {
+		snprintf(err, err_size, "GENIE_RECORD_CC=%s is no compute capability (8.0)", text);
+		return -EINVAL;
+	}
+	if (major >= 50 && !strchr(text, '.')) {
+		minor = major % 10;
+		major /= 10;
+	}
+	if (major * 10 + minor < 75 || major > 19 || minor > 9) {
+		snprintf(err, err_size, "GENIE_RECORD_CC=%s: 7.5 is the oldest there is", text);
+		return -EINVAL;
+	}
+	record.major = (int)major;
+	record.minor = (int)minor;
+	for (size_t i = 0; i < sizeof(architectures) / sizeof(architectures[0]); i++)
+		if (architectures[i].cc <= (int)(major * 10 + minor))
+			record.arch = &architectures[i];
+	return 0;
+}
+
+static void
+close_backend(struct genie_backend *backend)
+{
+	(void)backend;
+}
+
+int
+genie_backend_record_open(struct genie_backend *ret, char *err, size_t err_size)
+{
+	static struct genie_soft_nvml nvml = {
+		.name = get_name,
+		.uuid = get_uuid,
+		.memory = get_memory,
+		.attribute = record_attribute,
+		.brand = NVML_BRAND_NVIDIA,
+	};
+	int r = read_capability(getenv("GENIE_RECORD_CC"), err, err_size);
+
+	if (r < 0)
+		return r;
+	atomic_store(&record.next_handle, UINT64_C(0x7ec0000000));
+	atomic_store(&record.next_address, UINT64_C(0x1f0000000000));
+	*ret = (struct genie_backend){
+		.kind = GENIE_DEVICE_RECORD,
+		.name = "record",
+		.image_kinds = GENIE_IMAGE_ANY,
+		.close = close_backend,
+	};
+	fill(&ret->drv, genie_driver_names, genie_driver_name_count, yes);
+	fill(&ret->nvml, genie_nvml_names, genie_nvml_name_count, nvml_not_supported);
+	fill_device(&ret->drv);
+	fill_memory(&ret->drv);
+	fill_copies(&ret->drv);
+	fill_streams(&ret->drv);
+	fill_graphs(&ret->drv);
+	record_fill_kernels(&ret->drv);
+	nvml.architecture = record.arch->nvml;
+	genie_soft_nvml_fill(&ret->nvml, &nvml);
+	return 0;
+}

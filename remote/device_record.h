@@ -1,0 +1,45 @@
+/* What the two files of the record device share. */
+#ifndef GENIE_REMOTE_DEVICE_RECORD_H
+#define GENIE_REMOTE_DEVICE_RECORD_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "remote/device.h"
+
+struct record_architecture {
+	int cc, shared_sm, shared_optin, reserved, threads, blocks, clusters;
+	nvmlDeviceArchitecture_t nvml;
+};
+
+/* The process's one record device. */
+struct record_device {
+	int major, minor;
+	const struct record_architecture *arch;
+	atomic_uint_least64_t next_handle;
+	atomic_uint_least64_t next_address;
+	atomic_uint_least64_t used; /* bytes of device memory */
+};
+extern struct record_device record;
+
+struct record_graph {
+	size_t nodes;
+};
+
+struct record_stream {
+	unsigned int flags;
+	int priority;
+	struct record_graph *capture; /* NULL: not capturing */
+};
+
+/* Of the device as it presents itself. false: no such attribute. */
+bool record_attribute(int id, int *ret_value);
+/* A handle like no other. Nothing is behind it. */
+void *record_new_handle(void);
+/* Device addresses nobody has; there is no memory behind them. */
+uint64_t record_new_address(size_t size);
+/* Work for the stream: a capture counts it. */
+CUresult record_count(CUstream stream);
+void record_fill_kernels(struct genie_driver *drv);
+
+#endif

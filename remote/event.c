@@ -1,0 +1,61 @@
+/*
+ * Events. The client's token stands for a struct genie_event, and that for an event of the backend.
+ * While the completing thread waits for an event, the client may record it again or destroy it, as
+ * CUDA allows; then the token gets another backend event, and the old one is kept for the completer
+ * and used again later. So making and destroying events costs the driver nothing in the long run.
+ */
+#include <stdlib.h>
+
+#include "remote/complete.h"
+#include "remote/session.h"
+
+static struct genie_event *
+spare_take(struct genie_session *session, struct genie_ctx *ctx, unsigned int flags)
+{
+	struct genie_event *event = NULL;
+
+	genie_completer_lock(session);
+	for (struct genie_event **link = &ctx->spare; *link; link = &(*link)->next)
+		if ((*link)->flags == flags) {
+			event = *link;
+			*link = event->next;
+			break;
+		}
+	genie_completer_unlock(session);
+	if (event) {
+		event->next = NULL;
+		event->orphan = false;
+	}
+	return event;
+}
+
+struct genie_event *
+genie_event_get(struct genie_session *session, struct genie_ctx *ctx, unsigned int flags)
+{
+	struct genie_event *event = spare_take(session, ctx, flags);
+
+	if (event)
+		return event;
+	event = calloc(1, sizeof(*event));
+	if (!event)
+		return NULL;
+	event->ctx = ctx;
+	event->flags = flags;
+	if (session->drv->cuEventCreate(&event->handle, flags) != CUDA_SUCCESS) {
+		free(event);
+		return NULL;
+	}
+	return event;
+}
+
+void
+genie_event_put(struct genie_session *session, struct genie_event *event)
+{
+	genie_completer_lock(session);
+	event->orphan = true;
+	if (event->pending == 0) {
+		event->next = event->ctx->spare;
+		event->ctx->spare = event;
+	}
+	genie_completer_unlock(session);
+}

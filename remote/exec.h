@@ -1,0 +1,33 @@
+/* What the files that execute commands share. */
+#ifndef GENIE_REMOTE_EXEC_H
+#define GENIE_REMOTE_EXEC_H
+
+#include "genie_exec.h"
+#include "remote/session.h"
+#include "wire/codec.h"
+
+/* The function behind a token, or the status with which it could not be had. */
+CUresult genie_function_find(struct genie_session *session, CUfunction token,
+			     CUfunction *ret_handle);
+
+/* Makes tokens in launch attributes handles, in place. */
+CUresult genie_launch_attrs(struct genie_session *session, CUlaunchAttribute *attrs,
+			    unsigned int count);
+
+/* Forgets a module and its functions, without the driver. */
+void genie_module_drop(struct genie_session *session, struct genie_object *object);
+
+/* A mark could not be set: whoever waits for it is let go. Other calls: nothing. After the failure
+ * was told. */
+void genie_mark_release(struct genie_session *session, const struct genie_call *call);
+
+/* A command that has bulk data is not executed: its slots go back. Other calls: nothing. */
+void genie_copy_abandon(struct genie_session *session, const struct genie_call *call);
+
+/* Frees what copies left behind. */
+void genie_copy_fini(struct genie_session *session);
+
+/* Makes some context current where a call needs one and the command names none. */
+CUresult genie_ctx_any(struct genie_session *session);
+
+#endif

@@ -1,0 +1,181 @@
+/*
+ * Calls whose arguments are structs with handles and pointers in them: copies of rectangles, and
+ * textures and surfaces. Both sides of a copy are on the device; what has a host side was split by
+ * the client. A pointer into the client's memory is refused: the driver would read ours.
+ */
+#include "remote/exec.h"
+
+static CUresult
+array_find(struct genie_session *session, CUarray *array)
+{
+	struct genie_object *object;
+
+	object = genie_object_find(&session->objects, GENIE_KIND_ARRAY, (uintptr_t)*array);
+	if (!object)
+		return CUDA_ERROR_INVALID_HANDLE;
+	*array = object->handle;
+	return (CUresult)object->status;
+}
+
+/* One side of a copy: device memory or an array, whose token becomes a handle. */
+static CUresult
+copy_side(struct genie_session *session, CUmemorytype type, CUarray *array)
+{
+	switch ((int)type) {
+	case CU_MEMORYTYPE_DEVICE:
+		*array = NULL;
+		return CUDA_SUCCESS;
+	case CU_MEMORYTYPE_ARRAY:
+		return array_find(session, array);
+	default:
+		return CUDA_ERROR_INVALID_VALUE;
+	}
+}
+
+CUresult
+genie_exec_cuMemcpy2DAsync_v2(struct genie_session *session,
+			      struct genie_args_cuMemcpy2DAsync_v2 *args)
+{
+	struct genie_stream *stream = genie_stream_use(session, (uintptr_t)args->hStream);
+	CUDA_MEMCPY2D copy = *args->pCopy;
+	CUresult status;
+
+	if (!stream)
+		return CUDA_ERROR_INVALID_HANDLE;
+	copy.srcHost = NULL;
+	copy.dstHost = NULL;
+	status = copy_side(session, copy.srcMemoryType, &copy.srcArray);
+	if (status == CUDA_SUCCESS)
+		status = copy_side(session, copy.dstMemoryType, &copy.dstArray);
+	if (status != CUDA_SUCCESS)
+		return status;
+	return session->drv->cuMemcpy2DAsync_v2(&copy, stream->handle);
+}
+
+static CUresult
+copy_3d(struct genie_session *session, CUDA_MEMCPY3D *copy)
+{
+	CUresult status;
+
+	copy->srcHost = NULL;
+	copy->dstHost = NULL;
+	copy->reserved0 = NULL;
+	copy->reserved1 = NULL;
+	status = copy_side(session, copy->srcMemoryType, &copy->srcArray);
+	if (status != CUDA_SUCCESS)
+		return status;
+	return copy_side(session, copy->dstMemoryType, &copy->dstArray);
+}
+
+CUresult
+genie_exec_cuMemcpy3DAsync_v2(struct genie_session *session,
+			      struct genie_args_cuMemcpy3DAsync_v2 *args)
+{
+	struct genie_stream *stream = genie_stream_use(session, (uintptr_t)args->hStream);
+	CUDA_MEMCPY3D copy = *args->pCopy;
+	CUresult status;
+
+	if (!stream)
+		return CUDA_ERROR_INVALID_HANDLE;
+	status = copy_3d(session, &copy);
+	if (status != CUDA_SUCCESS)
+		return status;
+	return session->drv->cuMemcpy3DAsync_v2(&copy, stream->handle);
+}
+
+CUresult
+genie_exec_cuGraphAddMemcpyNode(struct genie_session *session,
+				struct genie_args_cuGraphAddMemcpyNode *args)
+{
+	CUDA_MEMCPY3D copy = *args->copyParams;
+	void *graph = NULL;
+	void *ctx = NULL;
+	CUgraphNode node = NULL;
+	CUresult status;
+
+	/* The array of dependencies lies in memory of this command alone. */
+	CUgraphNode *dependencies = (CUgraphNode *)args->dependencies;
+
+	status = (CUresult)genie_session_resolve(session, GENIE_KIND_GRAPH, (uintptr_t)args->hGraph,
+						 &graph);
+	if (status == CUDA_SUCCESS)
+		status = (CUresult)genie_session_resolve(session, GENIE_KIND_CTX,
+							 (uintptr_t)args->ctx, &ctx);
+	if (status == CUDA_SUCCESS)
+		status = copy_3d(session, &copy);
+	for (size_t i = 0; status == CUDA_SUCCESS && dependencies && i < args->numDependencies;
+	     i++) {
+		void *handle = NULL;
+
+		status = (CUresult)genie_session_resolve(session, GENIE_KIND_GRAPHNODE,
+							 (uintptr_t)dependencies[i], &handle);
+		dependencies[i] = handle;
+	}
+	if (status == CUDA_SUCCESS)
+		status = session->drv->cuGraphAddMemcpyNode(&node, graph, dependencies,
+							    args->numDependencies, &copy, ctx);
+	if (status != CUDA_SUCCESS)
+		return status;
+	return (CUresult)genie_session_bind(session, GENIE_KIND_GRAPHNODE,
+					    (uintptr_t)*args->phGraphNode, node);
+}
+
+/* ---- textures and surfaces ---- */
+
+static CUresult
+resource_find(struct genie_session *session, CUDA_RESOURCE_DESC *desc)
+{
+	struct genie_object *object;
+
+	switch ((int)desc->resType) {
+	case CU_RESOURCE_TYPE_ARRAY:
+		return array_find(session, &desc->res.array.hArray);
+	case CU_RESOURCE_TYPE_MIPMAPPED_ARRAY:
+		object = genie_object_find(&session->objects, GENIE_KIND_MIPARRAY,
+					   (uintptr_t)desc->res.mipmap.hMipmappedArray);
+		if (!object)
+			return CUDA_ERROR_INVALID_HANDLE;
+		desc->res.mipmap.hMipmappedArray = object->handle;
+		return CUDA_SUCCESS;
+	case CU_RESOURCE_TYPE_LINEAR:
+	case CU_RESOURCE_TYPE_PITCH2D:
+		return CUDA_SUCCESS; /* device addresses */
+	default:
+		return CUDA_ERROR_INVALID_VALUE;
+	}
+}
+
+CUresult
+genie_exec_cuTexObjectCreate(struct genie_session *session,
+			     struct genie_args_cuTexObjectCreate *args)
+{
+	CUDA_RESOURCE_DESC desc = *args->pResDesc;
+	CUtexObject object = 0;
+	CUresult status;
+
+	status = resource_find(session, &desc);
+	if (status == CUDA_SUCCESS)
+		status = session->drv->cuTexObjectCreate(&object, &desc, args->pTexDesc,
+							 args->pResViewDesc);
+	if (status != CUDA_SUCCESS)
+		return status;
+	*args->pTexObject = object; /* kernels get the number, so it is the client's handle too */
+	return CUDA_SUCCESS;
+}
+
+CUresult
+genie_exec_cuSurfObjectCreate(struct genie_session *session,
+			      struct genie_args_cuSurfObjectCreate *args)
+{
+	CUDA_RESOURCE_DESC desc = *args->pResDesc;
+	CUsurfObject object = 0;
+	CUresult status;
+
+	status = resource_find(session, &desc);
+	if (status == CUDA_SUCCESS)
+		status = session->drv->cuSurfObjectCreate(&object, &desc);
+	if (status != CUDA_SUCCESS)
+		return status;
+	*args->pSurfObject = object;
+	return CUDA_SUCCESS;
+}

@@ -1,0 +1,323 @@
+/* Streams, events, marks and host functions. */
+#include <semaphore.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "remote/complete.h"
+#include "remote/exec.h"
+
+/* ---- marks: the client wants to know when something is done ---- */
+
+/* What a mark of the client's publishes in, by the token it names. */
+static uint32_t
+mark_slot(const struct genie_call *call, const struct genie_cmd *cmd)
+{
+	const struct genie_args_genieStreamMark *stream = call->args;
+	const struct genie_args_genieEventRecord *event = call->args;
+	uint32_t index;
+
+	switch ((int)call->op) {
+	case GENIE_OP_genieStreamMark:
+		index = genie_token_index((uintptr_t)stream->stream);
+		return index < GENIE_SLOT_STREAMS ? GENIE_SLOT_STREAM + index : GENIE_SLOTS_MAX;
+	case GENIE_OP_genieEventRecord:
+		index = genie_token_index((uintptr_t)event->event);
+		return index < GENIE_SLOT_EVENTS ? GENIE_SLOT_EVENT + index : GENIE_SLOTS_MAX;
+	case GENIE_OP_genieCtxMark:
+		return cmd->ctx < GENIE_SLOT_CTXS ? GENIE_SLOT_CTX + cmd->ctx : GENIE_SLOTS_MAX;
+	default:
+		return GENIE_SLOTS_MAX;
+	}
+}
+
+void
+genie_mark_release(struct genie_session *session, const struct genie_call *call)
+{
+	uint32_t slot = mark_slot(call, session->cmd);
+
+	if (slot < GENIE_SLOTS_MAX)
+		genie_port_progress(session->port, slot, session->cmd->ticket);
+}
+
+CUresult
+genie_exec_genieStreamMark(struct genie_session *session, struct genie_args_genieStreamMark *args)
+{
+	struct genie_stream *stream = genie_stream_use(session, (uintptr_t)args->stream);
+	struct genie_completion mark = {.fn = genie_complete_publish,
+					.ticket = session->cmd->ticket};
+
+	if (!stream)
+		return CUDA_ERROR_INVALID_HANDLE;
+	mark.slot = stream->slot;
+	if (genie_stream_capturing(session, stream))
+		return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+	return genie_complete_add(session, stream, &mark);
+}
+
+CUresult
+genie_exec_genieCtxMark(struct genie_session *session, struct genie_args_genieCtxMark *args)
+{
+	struct genie_completion mark = {.fn = genie_complete_publish,
+					.ticket = session->cmd->ticket};
+
+	(void)args;
+	if (!session->current)
+		return CUDA_ERROR_INVALID_CONTEXT;
+	mark.slot = GENIE_SLOT_CTX + session->current->index;
+	return genie_complete_all(session, session->current, &mark);
+}
+
+/* ---- events ---- */
+
+CUresult
+genie_exec_cuEventCreate(struct genie_session *session, struct genie_args_cuEventCreate *args)
+{
+	struct genie_object *object = NULL;
+	struct genie_event *event;
+	CUevent handle = NULL;
+	CUresult status;
+
+	if (!session->current)
+		return CUDA_ERROR_INVALID_CONTEXT;
+	/* The backend judges the flags, except where a spare event shows that they are good. */
+	event = genie_event_get(session, session->current, args->Flags);
+	if (!event) {
+		status = session->drv->cuEventCreate(&handle, args->Flags);
+		if (status == CUDA_SUCCESS) {
+			session->drv->cuEventDestroy_v2(handle);
+			status = CUDA_ERROR_OUT_OF_MEMORY;
+		}
+		return status;
+	}
+	if (genie_object_bind(&session->objects, GENIE_KIND_EVENT, (uintptr_t)*args->phEvent,
+			      event->handle, &object)) {
+		genie_event_put(session, event);
+		genie_session_broken(session, "event token %p cannot be named",
+				     (void *)*args->phEvent);
+		return CUDA_ERROR_INVALID_HANDLE;
+	}
+	object->state = event;
+	object->ctx = session->current->index;
+	return CUDA_SUCCESS;
+}
+
+CUresult
+genie_exec_cuEventDestroy_v2(struct genie_session *session,
+			     struct genie_args_cuEventDestroy_v2 *args)
+{
+	uint64_t token = (uintptr_t)args->hEvent;
+	struct genie_object *object;
+
+	object = genie_object_find(&session->objects, GENIE_KIND_EVENT, token);
+	if (!object || !object->state)
+		return CUDA_ERROR_INVALID_HANDLE;
+	genie_event_put(session, object->state);
+	genie_object_drop(&session->objects, GENIE_KIND_EVENT, token);
+	return CUDA_SUCCESS;
+}
+
+/* An event that the completing thread still looks at cannot be recorded again: the token gets
+ * another one. */
+static struct genie_event *
+event_free_to_record(struct genie_session *session, struct genie_object *object)
+{
+	struct genie_event *event = object->state;
+	struct genie_event *fresh;
+	bool busy;
+
+	genie_completer_lock(session);
+	busy = event->pending > 0;
+	genie_completer_unlock(session);
+	if (!busy)
+		return event;
+	fresh = genie_event_get(session, event->ctx, event->flags);
+	if (!fresh)
+		return NULL;
+	object->state = fresh;
+	object->handle = fresh->handle;
+	genie_event_put(session, event);
+	return fresh;
+}
+
+CUresult
+genie_exec_genieEventRecord(struct genie_session *session, struct genie_args_genieEventRecord *args)
+{
+	uint64_t token = (uintptr_t)args->event;
+	struct genie_completion mark = {.fn = genie_complete_publish,
+					.ticket = session->cmd->ticket,
+					.slot = GENIE_SLOT_EVENT + genie_token_index(token)};
+	struct genie_stream *stream = genie_stream_use(session, (uintptr_t)args->stream);
+	struct genie_object *object;
+	struct genie_event *event;
+	CUresult status;
+
+	object = genie_object_find(&session->objects, GENIE_KIND_EVENT, token);
+	if (!object || !object->state)
+		return CUDA_ERROR_INVALID_HANDLE;
+	if (!stream)
+		return CUDA_ERROR_INVALID_HANDLE;
+	if (genie_stream_capturing(session, stream)) {
+		event = object->state;
+		return session->drv->cuEventRecordWithFlags(event->handle, stream->handle,
+							    args->flags);
+	}
+	status = genie_ctx_switch(session, stream->ctx);
+	event = status == CUDA_SUCCESS ? event_free_to_record(session, object) : NULL;
+	if (!event)
+		return CUDA_ERROR_OUT_OF_MEMORY;
+	status = session->drv->cuEventRecordWithFlags(event->handle, stream->handle, args->flags);
+	if (status != CUDA_SUCCESS)
+		return status;
+	mark.event = event;
+	return genie_complete_add(session, stream, &mark);
+}
+
+/* ---- streams ---- */
+
+CUresult
+genie_exec_cuStreamDestroy_v2(struct genie_session *session,
+			      struct genie_args_cuStreamDestroy_v2 *args)
+{
+	return genie_stream_destroy(session, (uintptr_t)args->hStream);
+}
+
+CUresult
+genie_exec_cuStreamBeginCapture_v2(struct genie_session *session,
+				   struct genie_args_cuStreamBeginCapture_v2 *args)
+{
+	struct genie_stream *stream = genie_stream_use(session, (uintptr_t)args->hStream);
+	CUresult status;
+
+	if (!stream)
+		return CUDA_ERROR_INVALID_HANDLE;
+	status = session->drv->cuStreamBeginCapture_v2(stream->handle, args->mode);
+	if (status == CUDA_SUCCESS)
+		session->captures++;
+	return status;
+}
+
+CUresult
+genie_exec_cuStreamEndCapture(struct genie_session *session,
+			      struct genie_args_cuStreamEndCapture *args)
+{
+	struct genie_object *object;
+	struct genie_stream *stream;
+	CUgraph graph = NULL;
+	CUresult status;
+
+	object = genie_object_find(&session->objects, GENIE_KIND_STREAM, (uintptr_t)args->hStream);
+	if (!object || !object->state)
+		return CUDA_ERROR_INVALID_HANDLE;
+	stream = object->state;
+	status = session->drv->cuStreamEndCapture(stream->handle, &graph);
+	/* A capture that failed is over as well. */
+	if (session->captures && !genie_stream_capturing(session, stream))
+		session->captures--;
+	if (status != CUDA_SUCCESS)
+		return status;
+	return (CUresult)genie_session_bind(session, GENIE_KIND_GRAPH,
+					    (uint64_t)(uintptr_t)*args->phGraph, graph);
+}
+
+/*
+ * ---- host functions: the stream waits until the client has run one ----
+ *
+ * A device that does things in the background calls us on a thread of its own, which may wait for
+ * the client. One that does everything at once calls on the issuing thread, which may not: then
+ * only what the client hears of the stream waits, in the stream's queue.
+ */
+
+struct host_call {
+	struct genie_session *session;
+	uint64_t id;
+	bool once; /* not part of a captured graph, which may run it again and again */
+	_Atomic bool finished;
+	sem_t done;
+};
+
+static void
+host_call_free(struct host_call *call)
+{
+	sem_destroy(&call->done);
+	free(call);
+}
+
+static void
+host_call_done(void *data)
+{
+	struct host_call *call = data;
+
+	sem_post(&call->done);
+}
+
+/* Release: what the client did before is visible to who sees the flag. Pairs with complete.c. */
+static void
+host_call_finished(void *data)
+{
+	struct host_call *call = data;
+
+	atomic_store_explicit(&call->finished, true, memory_order_release);
+}
+
+/* The device calls this when the stream has come here. */
+static void
+host_call_run(void *data)
+{
+	struct host_call *call = data;
+	struct genie_session *session = call->session;
+
+	if (pthread_equal(pthread_self(), session->issuing)) {
+		session->host_inside = call;
+		if (genie_port_host_func(session->port, call->id, host_call_finished, call))
+			host_call_finished(call);
+		return;
+	}
+	if (!genie_port_host_func(session->port, call->id, host_call_done, call))
+		while (sem_wait(&call->done))
+			; /* a signal */
+	if (call->once)
+		host_call_free(call);
+}
+
+static void
+host_call_passed(struct genie_session *session, const struct genie_completion *completion,
+		 CUresult status)
+{
+	(void)session;
+	(void)status;
+	host_call_free(completion->ptr);
+}
+
+CUresult
+genie_exec_genieHostFunc(struct genie_session *session, struct genie_args_genieHostFunc *args)
+{
+	struct genie_stream *stream = genie_stream_use(session, (uintptr_t)args->stream);
+	struct genie_completion passed = {
+		.fn = host_call_passed, .ticket = session->cmd->ticket, .slot = GENIE_SLOTS_MAX};
+	struct host_call *call;
+	CUresult status;
+	bool once;
+
+	if (!stream)
+		return CUDA_ERROR_INVALID_HANDLE;
+	call = calloc(1, sizeof(*call));
+	if (!call)
+		return CUDA_ERROR_OUT_OF_MEMORY;
+	once = !genie_stream_capturing(session, stream);
+	call->session = session;
+	call->id = args->id;
+	call->once = once;
+	sem_init(&call->done, 0, 0);
+	session->host_inside = NULL;
+	status = session->drv->cuLaunchHostFunc(stream->handle, host_call_run, call);
+	if (status != CUDA_SUCCESS) {
+		host_call_free(call);
+		return status;
+	}
+	/* Called on another thread, the call may be gone already. */
+	if (!once || session->host_inside != call)
+		return CUDA_SUCCESS;
+	passed.ptr = call;
+	passed.flag = &call->finished;
+	return genie_complete_add(session, stream, &passed);
+}

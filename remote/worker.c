@@ -1,0 +1,437 @@
+/*
+ * The life of a worker process: open the device, wait for a client, serve it, end. Its end frees
+ * everything the client had, whatever state the device is in.
+ */
+#include "remote/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "genie_ops.h"
+#include "remote/complete.h"
+#include "remote/control.h"
+#include "remote/session.h"
+#include "remote/store.h"
+#include "transport/port.h"
+
+/* How long a worker may go on after its client is gone: it may have to finish what was sent. */
+#define LINGER_MS 2000
+/* How long it may take to write image files at the end. */
+#define SAVE_S  5
+#define NEXT_MS 1000
+
+struct worker {
+	const struct genie_worker_opts *opts;
+	struct genie_backend backend;
+	struct genie_device_info *devices;
+	int device_count;
+	uint64_t window, window_size;
+	char *cache_dir;
+
+	struct genie_session session;
+	struct genie_port *port;
+	int connection; /* a second descriptor of the client's connection, to see it hang up */
+};
+
+/* Coverage builds write their counters; otherwise there is no such function. */
+extern void __gcov_dump(void) __attribute__((weak));
+
+/*
+ * Not exit(): other threads are still running, and the driver's own clean-up would wait for a
+ * kernel that never ends. The system takes everything back.
+ */
+static _Noreturn void
+end(int status)
+{
+	if (__gcov_dump)
+		__gcov_dump();
+	_exit(status);
+}
+
+static void
+tell(const struct worker *worker, enum genie_control_kind kind, const char *text)
+{
+	struct genie_control note = {.kind = kind, .device = worker->backend.kind};
+
+	snprintf(note.text, sizeof(note.text), "%s", text);
+	genie_control_send(worker->opts->control, &note, -1);
+}
+
+/* ---- the device ---- */
+
+static int
+backend_open(struct worker *worker, char *err, size_t err_size)
+{
+	const char *device = worker->opts->device;
+	char why_not[256] = "";
+
+	if (!strcmp(device, "record"))
+		return genie_backend_record_open(&worker->backend, err, err_size);
+	if (!strcmp(device, "cpu"))
+		return genie_backend_cpu_open(&worker->backend, err, err_size);
+	if (!strcmp(device, "cuda"))
+		return genie_backend_cuda_open(&worker->backend, err, err_size);
+	if (!genie_backend_cuda_open(&worker->backend, why_not, sizeof(why_not)))
+		return 0;
+	genie_info("%s: using the CPU device", why_not);
+	return genie_backend_cpu_open(&worker->backend, err, err_size);
+}
+
+/* Reserves the addresses that clients place their memory at. */
+static int
+window_reserve(struct worker *worker, uint64_t base, uint64_t size)
+{
+	const struct genie_driver *drv = &worker->backend.drv;
+	CUdeviceptr got = 0;
+
+	if (worker->window == base && worker->window_size == size)
+		return 0;
+	if (worker->window_size)
+		drv->cuMemAddressFree(worker->window, worker->window_size);
+	worker->window = 0;
+	worker->window_size = 0;
+	if (drv->cuMemAddressReserve(&got, size, 0, base, 0) != CUDA_SUCCESS)
+		return -ENOMEM;
+	/* Where the driver would rather have it is as good: the client is told. */
+	worker->window = got;
+	worker->window_size = size;
+	return 0;
+}
+
+static int
+devices_describe(struct worker *worker, char *err, size_t err_size)
+{
+	int count = 0;
+
+	worker->backend.drv.cuDeviceGetCount(&count);
+	if (count < 1 || count > GENIE_DEVICES_MAX) {
+		snprintf(err, err_size, "the %s device has %d devices", worker->backend.name,
+			 count);
+		return -ENODEV;
+	}
+	worker->devices = calloc((size_t)count, sizeof(*worker->devices));
+	if (!worker->devices)
+		return -ENOMEM;
+	for (int i = 0; i < count; i++)
+		if (genie_backend_describe(&worker->backend, i, &worker->devices[i])) {
+			snprintf(err, err_size, "device %d cannot be asked what it is", i);
+			return -ENODEV;
+		}
+	worker->device_count = count;
+	return 0;
+}
+
+static int
+device_open(struct worker *worker, char *err, size_t err_size)
+{
+	const struct genie_driver *drv = &worker->backend.drv;
+	CUcontext ctx = NULL;
+	CUdevice device = 0;
+	int error;
+
+	error = backend_open(worker, err, err_size);
+	if (error)
+		return error;
+	/* First of all, and kept: what describes the device then need not make a context. */
+	if (worker->opts->warm && drv->cuDeviceGet(&device, 0) == CUDA_SUCCESS &&
+	    drv->cuDevicePrimaryCtxRetain(&ctx, device) == CUDA_SUCCESS)
+		drv->cuCtxSetCurrent(ctx);
+	error = devices_describe(worker, err, err_size);
+	if (error)
+		return error;
+	if (window_reserve(worker, GENIE_DEVICE_WINDOW_BASE, GENIE_DEVICE_WINDOW_SIZE)) {
+		snprintf(err, err_size, "no room for the window of device addresses");
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+/* ---- while a session runs ---- */
+
+/*
+ * The supervisor ended, or the client hung up while the issuing thread may be inside a driver call
+ * that does not return. The session gets a moment to end in order.
+ */
+static void
+watch_hangup(struct worker *worker, bool *gone, int64_t *since_ms, const struct pollfd *fds)
+{
+	struct timespec now;
+	int64_t now_ms;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	if (!*gone && (fds[1].revents & (POLLRDHUP | POLLHUP | POLLERR))) {
+		*gone = true;
+		*since_ms = now_ms;
+	}
+	if (*gone && now_ms - *since_ms >= LINGER_MS) {
+		tell(worker, GENIE_CONTROL_ENDED,
+		     "the client is gone, and the device did not finish its work");
+		end(0);
+	}
+}
+
+static void
+control_hear(struct worker *worker)
+{
+	struct genie_control order = {0};
+	int fd = -1;
+	int error;
+
+	error = genie_control_receive(worker->opts->control, &order, &fd);
+	if (error == -EAGAIN || error == -EINTR)
+		return;
+	if (error)
+		end(1); /* the supervisor is gone */
+	if (order.kind == GENIE_CONTROL_JOIN && fd >= 0) {
+		if (genie_port_join(worker->port, fd))
+			genie_warn("the client's bulk connection cannot be used");
+	} else if (fd >= 0) {
+		close(fd);
+	}
+}
+
+static void *
+control_main(void *data)
+{
+	struct worker *worker = data;
+	bool gone = false;
+	int64_t since_ms = 0;
+
+	prctl(PR_SET_NAME, "control");
+	for (;;) {
+		struct pollfd fds[2] = {
+			{.fd = worker->opts->control, .events = POLLIN},
+			{.fd = gone ? -1 : worker->connection, .events = POLLRDHUP},
+		};
+
+		if (poll(fds, 2, gone ? 100 : -1) < 0 && errno != EINTR)
+			end(1);
+		if (fds[0].revents)
+			control_hear(worker);
+		watch_hangup(worker, &gone, &since_ms, fds);
+	}
+	return NULL;
+}
+
+/* The next command. Meanwhile this thread looks after what somebody waits for. */
+static int
+command_next(struct worker *worker, const struct genie_cmd **ret_cmd)
+{
+	int error;
+
+	do
+		error = genie_port_next(worker->port, 0, ret_cmd);
+	while (error == -EAGAIN && genie_complete_attend(&worker->session));
+	if (error == -EAGAIN)
+		error = genie_port_next(worker->port, NEXT_MS, ret_cmd);
+	genie_complete_hand_over(&worker->session);
+	return error;
+}
+
+/* Executes commands until the session is over; says why it is. */
+static const char *
+commands_run(struct worker *worker)
+{
+	const struct genie_cmd *cmd = NULL;
+	int error;
+
+	worker->session.attends = true;
+	for (;;) {
+		error = command_next(worker, &cmd);
+		if (error == -EAGAIN)
+			continue;
+		if (!error)
+			error = genie_session_execute(&worker->session, cmd);
+		if (error == -EPROTO)
+			return "the client broke the protocol";
+		if (error)
+			return "the client is gone";
+		if (worker->session.bye)
+			return "the client said goodbye";
+	}
+}
+
+static struct genie_welcome
+welcome_make(const struct worker *worker, const struct genie_control *order)
+{
+	struct genie_welcome welcome = {
+		.magic = GENIE_WIRE_MAGIC,
+		.version = GENIE_WIRE_VERSION,
+		.status = GENIE_WELCOME_OK,
+		.api_hash = GENIE_API_HASH,
+		.device_count = (uint32_t)worker->device_count,
+		.device_window = worker->window,
+		.device_window_size = worker->window_size,
+		.pinned_window = order->hello.pinned_window,
+		.pinned_window_size = order->hello.pinned_window_size,
+		.device_kind = worker->backend.kind,
+	};
+	int version = 0;
+
+	worker->backend.drv.cuDriverGetVersion(&version);
+	welcome.driver_version = (uint32_t)version;
+	memcpy(welcome.session_id, order->session_id, sizeof(welcome.session_id));
+	snprintf(welcome.device_name, sizeof(welcome.device_name), "%s", worker->backend.name);
+	return welcome;
+}
+
+/* The client may want the window of device addresses elsewhere. */
+static int
+window_agree(struct worker *worker, const struct genie_control *order, int fd)
+{
+	static const char why[] = "the window of device addresses cannot be reserved";
+
+	if (!order->hello.device_window ||
+	    !window_reserve(worker, order->hello.device_window, order->hello.device_window_size))
+		return 0;
+	genie_port_refuse(fd, GENIE_WELCOME_NODEVICE, why);
+	return -ENOMEM;
+}
+
+static int
+port_open(struct worker *worker, const struct genie_control *order, int fd, char *err,
+	  size_t err_size)
+{
+	struct genie_port_opts opts = {
+		.fd = fd, .is_shm = order->is_shm != 0, .devices = worker->devices};
+
+	if (window_agree(worker, order, fd)) {
+		close(fd);
+		return -ENOMEM;
+	}
+	opts.welcome = welcome_make(worker, order);
+	return genie_port_open(&opts, &worker->port, err, err_size);
+}
+
+static void
+output(void *data, const char *text, size_t len)
+{
+	struct worker *worker = data;
+
+	genie_port_output(worker->port, text, len);
+}
+
+/* One session, and the end of the process. */
+static _Noreturn void
+serve(struct worker *worker, const struct genie_control *order, int fd)
+{
+	struct genie_session_opts opts = {.backend = &worker->backend,
+					  .devices = worker->devices,
+					  .device_count = worker->device_count,
+					  .cache_dir = worker->cache_dir};
+	char err[192] = "";
+	pthread_t control;
+
+	worker->connection = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (port_open(worker, order, fd, err, sizeof(err))) {
+		tell(worker, GENIE_CONTROL_ENDED, *err ? err : "the session cannot be opened");
+		end(1);
+	}
+	opts.port = worker->port;
+	opts.device_window = worker->window;
+	opts.device_window_size = worker->window_size;
+	worker->backend.events.output = output;
+	worker->backend.events.data = worker;
+	if (genie_session_init(&worker->session, &opts) ||
+	    pthread_create(&control, NULL, control_main, worker)) {
+		tell(worker, GENIE_CONTROL_ENDED, "out of memory");
+		end(1);
+	}
+	tell(worker, GENIE_CONTROL_ENDED, commands_run(worker));
+	alarm(SAVE_S);
+	genie_store_destroy(worker->session.store);
+	end(0);
+}
+
+/* Only says what is here. The worker stays ready. */
+static void
+answer_query(struct worker *worker, const struct genie_control *order, int fd)
+{
+	struct genie_welcome welcome;
+
+	if (!window_agree(worker, order, fd)) {
+		welcome = welcome_make(worker, order);
+		genie_port_answer(fd, &welcome, worker->devices);
+	}
+	close(fd);
+	tell(worker, GENIE_CONTROL_IDLE, "");
+}
+
+/* ---- the process ---- */
+
+static void
+limits_set(void)
+{
+	const struct rlimit no_core = {0, 0};
+
+	/* A core file would hold the client's data. */
+	setrlimit(RLIMIT_CORE, &no_core);
+}
+
+/* Clients that were already handed to this worker are told why it cannot serve them. */
+static _Noreturn void
+fail(struct worker *worker, const char *why)
+{
+	struct genie_control order = {0};
+	int fd = -1;
+
+	tell(worker, GENIE_CONTROL_FAILED, why);
+	fcntl(worker->opts->control, F_SETFL, O_NONBLOCK);
+	while (!genie_control_receive(worker->opts->control, &order, &fd))
+		if (fd >= 0) {
+			genie_port_refuse(fd, GENIE_WELCOME_NODEVICE, why);
+			close(fd);
+		}
+	end(1);
+}
+
+void
+genie_worker_main(const struct genie_worker_opts *opts)
+{
+	struct worker *worker = calloc(1, sizeof(*worker));
+	struct genie_control order = {0};
+	char text[256] = "";
+	char who[32];
+	int fd = -1;
+
+	if (!worker)
+		_exit(1);
+	worker->opts = opts;
+	worker->connection = -1;
+	snprintf(who, sizeof(who), "genied[%d]", (int)getpid());
+	genie_log_init(who);
+	prctl(PR_SET_NAME, "genied-worker");
+	limits_set();
+	worker->cache_dir = genie_store_dir();
+	if (device_open(worker, text, sizeof(text)))
+		fail(worker, text);
+	snprintf(text, sizeof(text), "%s, %d device%s (%.100s)", worker->backend.name,
+		 worker->device_count, worker->device_count == 1 ? "" : "s",
+		 worker->devices[0].name);
+	tell(worker, GENIE_CONTROL_READY, text);
+	for (;;) {
+		int error = genie_control_receive(opts->control, &order, &fd);
+
+		if (error == -EINTR)
+			continue;
+		if (error)
+			end(0); /* the supervisor is gone */
+		if (order.kind == GENIE_CONTROL_SERVE && fd >= 0)
+			serve(worker, &order, fd);
+		if (order.kind == GENIE_CONTROL_QUERY && fd >= 0)
+			answer_query(worker, &order, fd);
+		else if (fd >= 0)
+			close(fd);
+		fd = -1;
+	}
+}

@@ -1,0 +1,320 @@
+/* remote/exec_memory.c: mapping, and unmapping that must wait for the device. */
+#include <criterion/criterion.h>
+
+#include "tests/unit/remote_fake.h"
+
+static void
+init(void)
+{
+	fake_start(GENIE_DEVICE_RECORD, NULL);
+	fake_ctx();
+}
+
+TestSuite(exec_memory, .init = init, .fini = fake_stop, .timeout = 20);
+
+static void
+map(uint64_t addr, uint64_t size, int dev)
+{
+	struct genie_args_genieMemMap args = {.addr = addr, .size = size, .device = dev};
+
+	fake.errors = 0;
+	cr_assert_eq(fake_call(GENIE_OP_genieMemMap, &args, 0), 0);
+}
+
+static void
+unmap(uint64_t addr, uint64_t size)
+{
+	struct genie_args_genieMemUnmap args = {.addr = addr, .size = size};
+
+	fake.errors = 0;
+	cr_assert_eq(fake_call(GENIE_OP_genieMemUnmap, &args, 0), 0);
+}
+
+static void
+work(CUstream stream)
+{
+	struct genie_args_cuMemsetD8Async args = {
+		.dstDevice = FAKE_WINDOW, .N = 16, .hStream = stream};
+
+	cr_assert_eq(fake_call(GENIE_OP_cuMemsetD8Async, &args, 1), 0);
+}
+
+static void
+settle(void)
+{
+	struct genie_args_genieCtxMark args = {0};
+
+	cr_assert_eq(fake_call(GENIE_OP_genieCtxMark, &args, 1), 0);
+	cr_assert(fake_reached(GENIE_SLOT_CTX + 1));
+}
+
+Test(exec_memory, map_and_unmap_when_idle)
+{
+	map(FAKE_WINDOW, PAGE2M, 0);
+	cr_assert_eq(fake.errors, 0);
+	cr_assert_eq(device.maps, 1);
+	unmap(FAKE_WINDOW, PAGE2M);
+	cr_assert_eq(fake.errors, 0);
+	cr_assert_eq(device.unmaps, 1);
+	cr_assert_eq(device.releases, 1);
+}
+
+Test(exec_memory, hostile_ranges_are_refused)
+{
+	const struct {
+		uint64_t addr, size;
+	} bad[] = {
+		{0, PAGE2M},
+		{FAKE_WINDOW, 0},
+		{FAKE_WINDOW + 4096, PAGE2M},
+		{FAKE_WINDOW, 4096},
+		{FAKE_WINDOW - PAGE2M, PAGE2M},
+		{FAKE_WINDOW + FAKE_WINDOW_SIZE, PAGE2M},
+		{FAKE_WINDOW + FAKE_WINDOW_SIZE - PAGE2M, 2 * PAGE2M},
+		{FAKE_WINDOW, UINT64_MAX - PAGE2M + 1},
+		{UINT64_MAX - PAGE2M + 1, PAGE2M},
+	};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		map(bad[i].addr, bad[i].size, 0);
+		cr_assert_eq(fake.errors, 1, "case %zu", i);
+		unmap(bad[i].addr, bad[i].size);
+		cr_assert_eq(fake.errors, 1, "case %zu", i);
+	}
+	map(FAKE_WINDOW, PAGE2M, -1);
+	cr_assert_eq(fake.error.status, CUDA_ERROR_INVALID_DEVICE);
+	map(FAKE_WINDOW, PAGE2M, 2);
+	cr_assert_eq(fake.errors, 1);
+	cr_assert_eq(device.maps, 0);
+}
+
+Test(exec_memory, overlaps_and_parts_are_refused)
+{
+	map(FAKE_WINDOW, 4 * PAGE2M, 0);
+	map(FAKE_WINDOW + PAGE2M, PAGE2M, 0);
+	cr_assert_eq(fake.error.status, CUDA_ERROR_ALREADY_MAPPED);
+	unmap(FAKE_WINDOW, PAGE2M);
+	cr_assert_eq(fake.errors, 1);
+	unmap(FAKE_WINDOW + PAGE2M, PAGE2M);
+	cr_assert_eq(fake.errors, 1);
+	unmap(FAKE_WINDOW + 8 * PAGE2M, PAGE2M);
+	cr_assert_eq(fake.errors, 1);
+	cr_assert_eq(device.unmaps, 0);
+	map(FAKE_WINDOW + 4 * PAGE2M, PAGE2M, 1);
+	cr_assert_eq(fake.errors, 0);
+	unmap(FAKE_WINDOW, 5 * PAGE2M); /* two whole mappings, side by side */
+	cr_assert_eq(fake.errors, 0);
+	cr_assert_eq(device.unmaps, 2);
+}
+
+Test(exec_memory, unmap_waits_for_work_that_may_use_it)
+{
+	CUstream stream = fake_stream(3);
+
+	map(FAKE_WINDOW, PAGE2M, 0);
+	fake_hold();
+	work(stream);
+	unmap(FAKE_WINDOW, PAGE2M);
+	cr_assert_eq(device.unmaps, 0);
+	fake_go();
+	settle();
+	cr_assert_eq(device.unmaps, 1);
+}
+
+Test(exec_memory, mapping_again_takes_the_unmap_back)
+{
+	CUstream stream = fake_stream(3);
+
+	map(FAKE_WINDOW, PAGE2M, 0);
+	fake_hold();
+	work(stream);
+	unmap(FAKE_WINDOW, PAGE2M);
+	map(FAKE_WINDOW, PAGE2M, 0);
+	cr_assert_eq(fake.errors, 0);
+	fake_go();
+	settle();
+	cr_assert_eq(device.unmaps, 0);
+	cr_assert_eq(device.creates, 1);
+	unmap(FAKE_WINDOW, PAGE2M);
+	settle();
+	cr_assert_eq(device.unmaps, 1);
+}
+
+static void *
+go_soon(void *data)
+{
+	const struct timespec moment = {.tv_nsec = 20000000};
+
+	(void)data;
+	nanosleep(&moment, NULL);
+	fake_go();
+	return NULL;
+}
+
+Test(exec_memory, mapping_something_else_there_waits_for_the_unmap)
+{
+	CUstream stream = fake_stream(3);
+	pthread_t thread;
+
+	map(FAKE_WINDOW, 2 * PAGE2M, 0);
+	fake_hold();
+	work(stream);
+	unmap(FAKE_WINDOW, 2 * PAGE2M);
+	pthread_create(&thread, NULL, go_soon, NULL);
+	map(FAKE_WINDOW + PAGE2M, PAGE2M, 1);
+	pthread_join(thread, NULL);
+	cr_assert_eq(fake.errors, 0);
+	cr_assert_eq(device.unmaps, 1);
+	cr_assert_eq(device.maps, 2);
+}
+
+Test(exec_memory, credit_bounds_what_is_mapped)
+{
+	struct genie_args_genieMemCredit credit = {.device = 0, .want = PAGE2M};
+	size_t granted = 99;
+
+	map(FAKE_WINDOW, (uint64_t)1 << 30, 0);
+	cr_assert_eq(fake.errors, 0);
+	map(FAKE_WINDOW + ((uint64_t)2 << 30), PAGE2M, 0);
+	cr_assert_eq(fake.error.status, CUDA_ERROR_OUT_OF_MEMORY);
+	credit.granted = &granted;
+	cr_assert_eq(fake_call(GENIE_OP_genieMemCredit, &credit, 0), 0);
+	cr_assert_geq(granted, PAGE2M);
+	map(FAKE_WINDOW + ((uint64_t)2 << 30), PAGE2M, 0);
+	cr_assert_eq(fake.errors, 0);
+	credit.want = (size_t)64 << 30; /* more than there is */
+	cr_assert_eq(fake_call(GENIE_OP_genieMemCredit, &credit, 0), 0);
+	cr_assert_eq(granted, 0);
+	credit.want = SIZE_MAX;
+	cr_assert_eq(fake_call(GENIE_OP_genieMemCredit, &credit, 0), 0);
+	cr_assert_eq(fake.reply.status, CUDA_ERROR_OUT_OF_MEMORY);
+	credit.device = 17;
+	cr_assert_eq(fake_call(GENIE_OP_genieMemCredit, &credit, 0), 0);
+	cr_assert_eq(fake.reply.status, CUDA_ERROR_INVALID_DEVICE);
+}
+
+Test(exec_memory, when_memory_is_short_unmaps_are_carried_out_first)
+{
+	device.fail_next_create = CUDA_ERROR_OUT_OF_MEMORY;
+	map(FAKE_WINDOW, PAGE2M, 0);
+	cr_assert_eq(fake.errors, 0);
+	cr_assert_eq(device.creates, 1);
+}
+
+Test(exec_memory, many_mappings_stay_apart)
+{
+	for (uint64_t i = 0; i < 400; i++) /* not in order */
+		map(FAKE_WINDOW + (i * 7919 % 400) * PAGE2M, PAGE2M, 0);
+	cr_assert_eq(device.maps, 400);
+	for (uint64_t i = 0; i < 400; i++) {
+		unmap(FAKE_WINDOW + (i * 31 % 400) * PAGE2M, PAGE2M);
+		cr_assert_eq(fake.errors, 0);
+	}
+	cr_assert_eq(device.unmaps, 400);
+}
+
+Test(exec_memory, pinned_ranges_are_checked_and_unregistered_late)
+{
+	uint64_t base = (uintptr_t)fake.pinned;
+	struct genie_args_geniePinnedMap bad = {.addr = base, .size = FAKE_PINNED_SIZE + 4096};
+	struct genie_args_geniePinnedMap good = {.addr = base, .size = 65536};
+	struct genie_args_geniePinnedUnmap gone = {.addr = base, .size = 65536};
+	CUstream stream = fake_stream(3);
+
+	cr_assert_eq(fake_call(GENIE_OP_geniePinnedMap, &bad, 0), 0);
+	bad = (struct genie_args_geniePinnedMap){.addr = base + 100, .size = 4096};
+	cr_assert_eq(fake_call(GENIE_OP_geniePinnedMap, &bad, 0), 0);
+	bad = (struct genie_args_geniePinnedMap){.addr = 0, .size = 4096};
+	cr_assert_eq(fake_call(GENIE_OP_geniePinnedMap, &bad, 0), 0);
+	cr_assert_eq(fake.errors, 3);
+	cr_assert_eq(device.registers, 0);
+	cr_assert_eq(fake_call(GENIE_OP_geniePinnedMap, &good, 0), 0);
+	cr_assert_eq(device.registers, 1);
+	fake_hold();
+	work(stream);
+	cr_assert_eq(fake_call(GENIE_OP_geniePinnedUnmap, &gone, 0), 0);
+	cr_assert_eq(device.unregisters, 0);
+	fake_go();
+	settle();
+	cr_assert_eq(device.unregisters, 1);
+}
+
+Test(exec_memory, mirror_writes_only_inside_the_window)
+{
+	char data[100] = "hello";
+	char back[100] = "";
+	struct genie_args_genieMirror up = {
+		.addr = (uintptr_t)fake.pinned + 50, .size = sizeof(data), .data = data};
+	struct genie_args_genieMirrorBack down = {
+		.addr = up.addr, .size = sizeof(back), .data = back};
+
+	cr_assert_eq(fake_call(GENIE_OP_genieMirror, &up, 0), 0);
+	cr_assert_eq(fake_call(GENIE_OP_genieMirrorBack, &down, 0), 0);
+	cr_assert_str_eq(back, "hello");
+	up.addr = (uintptr_t)fake.pinned + FAKE_PINNED_SIZE - 10;
+	cr_assert_eq(fake_call(GENIE_OP_genieMirror, &up, 0), 0);
+	cr_assert_eq(fake.error.status, CUDA_ERROR_INVALID_VALUE);
+	down.addr = (uintptr_t)data;
+	cr_assert_eq(fake_call(GENIE_OP_genieMirrorBack, &down, 0), 0);
+	cr_assert_eq(fake.reply.status, CUDA_ERROR_INVALID_VALUE);
+}
+
+/* ---- the fence ---- */
+
+static void
+fence(void)
+{
+	struct genie_args_genieMemFence args = {0};
+
+	cr_assert_eq(fake_call(GENIE_OP_genieMemFence, &args, 0), 0);
+}
+
+Test(exec_memory, a_fence_costs_nothing_with_one_stream)
+{
+	CUstream stream = fake_stream(3);
+	unsigned int records = device.records;
+
+	for (int i = 0; i < 100; i++) {
+		work(stream);
+		fence();
+	}
+	cr_assert_eq(device.records, records);
+	cr_assert_eq(device.waits, 0);
+}
+
+Test(exec_memory, a_fence_makes_another_stream_wait)
+{
+	CUstream a = fake_stream(3);
+	CUstream b = fake_stream(4);
+	CUstream c = fake_stream(5);
+
+	work(a);
+	fence();
+	work(a);
+	cr_assert_eq(device.waits, 0);
+	work(b);
+	cr_assert_eq(device.waits, 1);
+	work(b);
+	cr_assert_eq(device.waits, 1);
+	fence(); /* a and b were used */
+	work(c);
+	cr_assert_eq(device.waits, 3);
+	fence();
+	fence();
+	fence(); /* nothing between them */
+	work(a);
+	cr_assert_eq(device.waits, 4);
+}
+
+Test(exec_memory, a_fence_remembers_destroyed_streams)
+{
+	CUstream a = fake_stream(3);
+	CUstream b = fake_stream(4);
+	struct genie_args_cuStreamDestroy_v2 destroy = {.hStream = a};
+
+	work(a);
+	fence();
+	cr_assert_eq(fake_call(GENIE_OP_cuStreamDestroy_v2, &destroy, 1), 0);
+	work(b);
+	cr_assert_eq(device.waits, 1);
+}
