@@ -38,8 +38,28 @@ struct genie_client {
 	int device_count;
 	const struct genie_device_info *devices;
 	const struct genie_welcome *welcome;
+	/* 0 while every entry point may go on: initialised, not forked, no sticky error. */
+	_Atomic int gate;
+	_Atomic int announced_death; /* the loss of the peer was logged */
+	_Atomic uint64_t reported; /* ticket of the last asynchronous error given to the program */
 };
+struct genie_ctx;
+struct genie_stream;
+struct genie_mempool;
+
 extern struct genie_client genie_client;
+
+/* Connects if nothing is connected yet. 0, or negative errno (the cause was logged once). For
+ * cuInit, NVML and cuDriverGetVersion; everything else runs behind genie_enter(). */
+int genie_client_connect(void);
+/* cuInit: connects and makes the primary contexts. */
+CUresult genie_client_init(void);
+CUresult genie_ctx_init(void); /* ctx.c; client.lock is held */
+static inline struct genie_chan *
+genie_client_chan(void)
+{
+	return atomic_load_explicit(&genie_client.chan, memory_order_acquire);
+}
 
 /* Optimisations that GENIE_PERF=no_NAME,no_NAME… switches off. */
 enum genie_perf {
@@ -54,7 +74,15 @@ bool genie_perf(enum genie_perf what);
 
 /* ---- the thread (thread.c) ---- */
 
-#define GENIE_CTX_STACK 32
+/* Counters have one writer, their thread; whoever sums them up reads them at any time. */
+static inline void
+genie_count(uint64_t *counter)
+{
+	__atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
+}
+
+#define GENIE_CTX_STACK          32
+#define GENIE_PER_THREAD_STREAMS 8
 
 struct genie_thread {
 	struct genie_lane *lane; /* NULL until the first command */
@@ -66,28 +94,78 @@ struct genie_thread {
 	uint64_t calls;   /* entry points; summed into the statistics when the thread ends */
 	uint64_t async_calls, launches, round_trips;
 	struct genie_thread *next; /* list of all threads, for the statistics */
+	struct genie_thread *prev;
+	bool registered;            /* in that list; the end of the thread gives the lane back */
+	void *reply;                /* GENIE_REPLY_MAX bytes, made at the first answer */
+	CUgraphNode *capture_nodes; /* what cuStreamGetCaptureInfo gave out (graph_node.c) */
+	/* Tokens of its per-thread default streams, one for each context that asked. */
+	uint64_t per_thread[GENIE_PER_THREAD_STREAMS];
 };
+/* In the thread control block itself: one load at a fixed offset, no call, no allocation. */
+extern __thread struct genie_thread genie_thread_tls __attribute__((tls_model("initial-exec")));
+void genie_thread_register(struct genie_thread *thread);
 /* Never NULL: makes it at first use (no allocation afterwards). Initial-exec TLS. */
-struct genie_thread *genie_thread_self(void);
+static inline struct genie_thread *
+genie_thread_self(void)
+{
+	struct genie_thread *thread = &genie_thread_tls;
+
+	if (__builtin_expect(!thread->registered, 0))
+		genie_thread_register(thread);
+	return thread;
+}
 /* The lane of this thread; NULL when there is no live channel. */
 struct genie_lane *genie_thread_lane(struct genie_thread *thread);
+
+/* In the child after fork: the calling thread is the only one, and it has no lane. */
+void genie_thread_fork_child(void);
 
 /* ---- entry and exit of stubs (call.c) ---- */
 
 /* What every stub does first. CUDA_SUCCESS, or what the stub returns at once: not initialised,
  * forked, dead, sticky error. @early: cuInit need not have run. */
-CUresult genie_enter(bool early);
+CUresult genie_enter_slow(bool early);
+static inline CUresult
+genie_enter(bool early)
+{
+	struct genie_thread *thread = genie_thread_self();
+
+	genie_count(&thread->calls);
+	if (__builtin_expect(atomic_load_explicit(&genie_client.gate, memory_order_acquire) == 0 &&
+				     !genie_chan_dead(genie_client_chan()),
+			     1))
+		return CUDA_SUCCESS;
+	return genie_enter_slow(early);
+}
 /* The generated path: encodes, commits; for sync ops waits for the answer and decodes the outs
  * into @args. Returns the status. Counts. */
 CUresult genie_call(enum genie_op op, void *args);
 /* The same, and tells the ticket (0 when nothing was sent). */
 CUresult genie_call_ticket(enum genie_op op, void *args, uint64_t *ret_ticket);
+/* The same in @ctx instead of the current context. @ret_ticket may be NULL. Does not report
+ * pending asynchronous errors: the caller decides. */
+CUresult genie_call_ctx(enum genie_op op, void *args, const struct genie_ctx *ctx,
+			uint64_t *ret_ticket);
+/* For a mark whose progress the caller is about to wait for. */
+CUresult genie_call_mark(enum genie_op op, void *args, const struct genie_ctx *ctx,
+			 uint64_t *ret_ticket);
 /* Reports an unsupported entry point: logs once, counts. Returns CUDA_ERROR_NOT_SUPPORTED. */
 CUresult genie_unsupported(const char *name, void *caller);
 /* -ECONNRESET and friends to the CUresult the program sees; makes it sticky. */
 CUresult genie_chan_failed(int error);
 /* An asynchronous error that a waiting call must report (CUDA_SUCCESS if none). */
 CUresult genie_pending_error(void);
+/* genie_chan_wait(), counted as a round trip when it really had to wait, errors converted. Does
+ * not report asynchronous errors: the caller decides. */
+CUresult genie_wait(uint32_t slot, uint64_t ticket);
+/*
+ * The last line of a call that encoded by hand between genie_lane_begin() and here: commits @cmd,
+ * notes it on @stream (may be NULL), counts it and, with GENIE_SYNC=1, waits for the answer.
+ * Returns the pending asynchronous error, if any.
+ */
+CUresult genie_commit(struct genie_thread *thread, void *cmd, enum genie_op op, size_t len,
+		      const struct genie_ctx *ctx, struct genie_stream *stream,
+		      uint64_t *ret_ticket);
 
 /* ---- objects (object.c) ---- */
 
@@ -103,31 +181,46 @@ void *genie_object_new(enum genie_kind kind, size_t size, struct genie_ctx *ctx)
 void *genie_object_get(enum genie_kind kind, uint64_t token);
 /* Unlinks and frees; the index is used again with another generation. */
 void genie_object_free(void *object);
-/* Calls @fn for every live object of a kind. */
+/* The same without freeing: for objects that may still be pointed at. */
+void genie_object_unlink(void *object);
+/* In the child after fork: makes the locks anew. */
+void genie_object_fork_child(void);
+/* Calls @fn for every live object of a kind; @fn may free it. */
 void genie_object_each(enum genie_kind kind, void (*fn)(void *object, void *data), void *data);
 
 struct genie_ctx {
 	struct genie_object object;
 	int device;
-	unsigned int flags;
+	_Atomic unsigned int flags;
 	bool primary;
-	_Atomic int refs;             /* primary: retain count */
+	_Atomic int refs;             /* retains of a primary context, attaches of another */
 	_Atomic bool active;          /* announced to the worker (genieCtxCreate) */
 	_Atomic uint64_t last_ticket; /* last command that a stream of it may still execute */
 	_Atomic uint64_t null_ticket; /* the same for the legacy stream */
 	uint64_t id;                  /* cuCtxGetId */
 	struct genie_stream *legacy, *per_thread_dummy;
-	struct genie_cls *cls; /* context-local storage (export_table.c) */
-	uint64_t limits[16];
+	struct genie_cls *cls; /* context-local storage (cls.c) */
+	uint64_t limits[16];   /* index = CUlimit; relaxed atomics */
+	unsigned int api_version;
+	_Atomic int cache_config, shared_config;
 };
 /* The current context of the thread, or NULL (then the stub returns CUDA_ERROR_INVALID_CONTEXT). */
 struct genie_ctx *genie_ctx_current(void);
+/* For the few calls that need a context and may be made without one: the current one, or the
+ * primary context of device 0, activated. NULL: no device. */
+struct genie_ctx *genie_ctx_default(void);
 struct genie_ctx *genie_ctx_primary(int device);   /* object, not retained; NULL: no such device */
 struct genie_ctx *genie_ctx_get(CUcontext handle); /* NULL handle = current */
 /* Index of the context's token for the command header, 0 = none. */
 uint32_t genie_ctx_index(const struct genie_ctx *ctx);
 /* Waits for everything submitted in @ctx. */
 CUresult genie_ctx_synchronize(struct genie_ctx *ctx);
+/*
+ * A context ends (destroyed, or the primary one reset): who keeps something for it forgets it now,
+ * before the worker is told. Written by memory.c and module.c.
+ */
+void genie_mem_forget_ctx(struct genie_ctx *ctx);
+void genie_module_forget_ctx(struct genie_ctx *ctx);
 
 struct genie_stream {
 	struct genie_object object;
@@ -138,7 +231,26 @@ struct genie_stream {
 	_Atomic uint64_t mark_ticket; /* last genieStreamMark */
 	_Atomic int capture;          /* CUstreamCaptureStatus */
 	uint64_t capture_id;
+	/* capture.c, guarded by its lock: the capture it is part of, the next stream in that */
+	struct genie_capture *capturing;
+	struct genie_stream *capture_next;
+	struct genie_event *mark_event; /* legacy streams: see stream.c */
+	bool legacy, per_thread;
+	int sync_policy; /* stream_attr.c; 0 = never set */
+	CUaccessPolicyWindow access_window;
 };
+
+struct genie_event {
+	struct genie_object object;
+	unsigned int flags;
+	_Atomic uint64_t ticket; /* of its last record, 0 = never recorded */
+	/* Recorded by a graph or by another process: only the worker knows whether it is done. */
+	_Atomic bool remote;
+	_Atomic uint64_t capture_id; /* of the capture it was last recorded in, 0 = none */
+};
+/* NULL: not an event. */
+struct genie_event *genie_event_get(CUevent handle);
+struct genie_event *genie_event_new(struct genie_ctx *ctx, unsigned int flags);
 /*
  * The stream object behind a handle as the program gives it: 0 and CU_STREAM_LEGACY (1) are the
  * legacy stream of the current context, CU_STREAM_PER_THREAD (2) that of the thread (also 0 inside
@@ -153,9 +265,19 @@ genie_stream_wire(const struct genie_stream *stream)
 }
 /* After a command on @stream was committed. */
 void genie_stream_submitted(struct genie_stream *stream, uint64_t ticket);
+/* The thread ends: so do its per-thread default streams. */
+void genie_stream_end_thread(struct genie_thread *thread);
+/* Why genie_stream_get() gave NULL: no current context, or no such stream. */
+CUresult genie_stream_missing(void);
 /* Waits for everything submitted to it. */
 CUresult genie_stream_synchronize(struct genie_stream *stream);
 bool genie_stream_capturing(const struct genie_stream *stream);
+/*
+ * What a call that a capture forbids asks first (allocation, synchronous copies, queries of the
+ * legacy stream): CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED when a capture that this thread's mode
+ * respects is going on; it is invalidated then, as the driver does.
+ */
+CUresult genie_capture_forbids(void);
 
 /* ---- memory (memory.c, copy.c) ---- */
 
@@ -175,6 +297,8 @@ struct genie_mem {
 	uint64_t id; /* CU_POINTER_ATTRIBUTE_BUFFER_ID */
 	unsigned int flags;
 	struct genie_mempool *pool;
+	bool mirrored; /* pinned or managed: the worker has its own bytes, kept alike (mirror.h) */
+	uint64_t twin; /* registered: the block of the pinned window that mirrors it, or 0 */
 };
 /* The allocation that contains @addr; false when there is none (pageable memory). */
 bool genie_mem_find(uint64_t addr, struct genie_mem *ret_mem);

@@ -1,0 +1,297 @@
+/*
+ * The process: start, connection, fork, end.
+ *
+ * Loading does almost nothing: no connection, no thread, no memory. A program that never calls
+ * CUDA does not notice that this library is there.
+ */
+#include "interpose/client.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "interpose/stats.h"
+#include "wire/codec.h"
+
+#define SERVERS_MAX 4096 /* bytes of GENIE_SERVER */
+
+struct genie_client genie_client = {
+	.lock = PTHREAD_MUTEX_INITIALIZER,
+	.init_status = -1,
+	.gate = CUDA_ERROR_NOT_INITIALIZED,
+};
+
+/* The last failure to connect: told once, not at every call. Guarded by genie_client.lock. */
+static int connect_failed;
+static bool perf_off[GENIE_PERF_COUNT];
+static pthread_once_t settings_once = PTHREAD_ONCE_INIT;
+
+/* ---- loading ---- */
+
+/*
+ * Makes the loader know this library by every name a program may ask for. dlopen() of a name
+ * looks at the names of what is loaded before it looks for files; our RUNPATH leads these names
+ * to symbolic links to this very file, so each becomes one more name of the one instance. No hook
+ * of dlopen is needed.
+ */
+__attribute__((constructor)) static void
+names_bind(void)
+{
+	static const char *const names[] = {"libcuda.so.1", "libcuda.so", "libnvidia-ml.so.1",
+					    "libnvidia-ml.so"};
+	int saved_errno = errno;
+
+	/* An ordinary program sees no error of ours in dlerror() either: it is thread-local and
+	 * cleared here. */
+	for (unsigned int i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		dlopen(names[i], RTLD_LAZY | RTLD_LOCAL);
+	dlerror();
+	errno = saved_errno;
+}
+
+__attribute__((destructor)) static void
+client_end(void)
+{
+	if (!genie_client.forked)
+		genie_stats_write();
+	/* The session stays: exit handlers that run after this one may still call CUDA, and other
+	 * threads may be in the middle of a call. The kernel closes it when the process is gone. */
+}
+
+/* ---- settings ---- */
+
+static void
+perf_parse(const char *list)
+{
+	static const char *const names[GENIE_PERF_COUNT] = {
+		[GENIE_PERF_INLINE] = "no_inline",         [GENIE_PERF_PROGRESS] = "no_progress",
+		[GENIE_PERF_CACHE] = "no_cache",           [GENIE_PERF_PINNED] = "no_pinned",
+		[GENIE_PERF_ASYNC_FREE] = "no_async_free",
+	};
+
+	while (list && *list) {
+		size_t len = strcspn(list, ",");
+		bool known = false;
+
+		for (int i = 0; i < GENIE_PERF_COUNT; i++)
+			if (strlen(names[i]) == len && !strncmp(list, names[i], len))
+				known = perf_off[i] = true;
+		if (!known && len)
+			genie_warn("GENIE_PERF: %.*s is not known", (int)len, list);
+		list += len;
+		list += *list == ',';
+	}
+}
+
+static void
+client_fork_child(void)
+{
+	struct genie_chan *chan = genie_client_chan();
+
+	pthread_mutex_init(&genie_client.lock, NULL);
+	genie_object_fork_child();
+	genie_thread_fork_child();
+	genie_stats_fork_child();
+	if (chan)
+		genie_chan_forget(chan);
+	atomic_store(&genie_client.chan, NULL);
+	if (atomic_load(&genie_client.init_status) == CUDA_SUCCESS) {
+		/* As with the native driver: CUDA does not survive fork(). */
+		genie_client.forked = true;
+		atomic_store(&genie_client.gate, CUDA_ERROR_NOT_INITIALIZED);
+	} else {
+		/* The parent had not initialised: this process may, with its own session. */
+		atomic_store(&genie_client.init_status, -1);
+		connect_failed = 0;
+	}
+}
+
+static void
+settings_read(void)
+{
+	const char *sync = getenv("GENIE_SYNC");
+
+	genie_log_init("genie");
+	genie_client.sync = sync && *sync && strcmp(sync, "0") != 0;
+	perf_parse(getenv("GENIE_PERF"));
+	genie_stats_init();
+	pthread_atfork(NULL, NULL, client_fork_child);
+}
+
+bool
+genie_perf(enum genie_perf what)
+{
+	return !perf_off[what];
+}
+
+/* ---- connecting ---- */
+
+static void
+output_print(void *data, const char *text, size_t len)
+{
+	(void)data;
+	/* What a kernel printed goes where the driver would have put it. stdio, so that it keeps
+	 * its order with what the program printed. */
+	fwrite(text, 1, len, stdout);
+	fflush(stdout);
+}
+
+static int
+server_connect(const char *server, struct genie_chan **ret_chan, char *err, size_t err_size)
+{
+	struct genie_chan_opts opts = {
+		.server = server,
+		.token = getenv("GENIE_TOKEN"),
+		.kind = GENIE_HELLO_SESSION,
+		.api_hash = genie_api_hash(),
+		.events = {.host_func = genie_hostfunc_run, .output = output_print},
+	};
+
+	return genie_chan_connect(&opts, ret_chan, err, err_size);
+}
+
+/* Tries the servers of GENIE_SERVER in turn. 0, or the errno of the last one. */
+static int
+servers_connect_locked(struct genie_chan **ret_chan)
+{
+	const char *list = getenv("GENIE_SERVER");
+	char servers[SERVERS_MAX], err[512] = "";
+	char *rest = servers, *server;
+	int error = -EDESTADDRREQ;
+
+	if (!list || !*list) {
+		genie_warn("no device: GENIE_SERVER is not set (tcp://HOST:PORT or shm:PATH)");
+		return error;
+	}
+	if (snprintf(servers, sizeof(servers), "%s", list) >= (int)sizeof(servers)) {
+		genie_warn("no device: GENIE_SERVER is too long");
+		return -E2BIG;
+	}
+	while ((server = strsep(&rest, ","))) {
+		if (!*server)
+			continue;
+		error = server_connect(server, ret_chan, err, sizeof(err));
+		if (!error) {
+			if (rest && *rest)
+				genie_warn("using %s; the other servers of GENIE_SERVER are not "
+					   "used yet",
+					   server);
+			genie_info("connected to %s over %s", server,
+				   genie_chan_transport(*ret_chan));
+			return 0;
+		}
+		genie_warn("no device at %s: %s", server, *err ? err : strerror(-error));
+	}
+	return error;
+}
+
+/*
+ * CUDA_VISIBLE_DEVICES as far as it can be honoured without renumbering: nothing, or the first n
+ * devices. Every other value leaves all devices visible, and says so.
+ */
+static int
+visible_devices(int count)
+{
+	const char *list = getenv("CUDA_VISIBLE_DEVICES");
+	int visible = 0;
+	char *end;
+
+	if (!list)
+		return count;
+	while (*list) {
+		long device = strtol(list, &end, 10);
+
+		if (end == list || device < 0 || device >= count)
+			break; /* as the driver does: the list ends at the first bad entry */
+		if (device != visible) {
+			genie_warn("CUDA_VISIBLE_DEVICES=%s is not supported yet: all devices of "
+				   "the server are visible",
+				   getenv("CUDA_VISIBLE_DEVICES"));
+			return count;
+		}
+		visible++;
+		list = end + (*end == ',');
+	}
+	return visible;
+}
+
+int
+genie_client_connect(void)
+{
+	struct genie_chan *chan = NULL;
+	int saved_errno = errno;
+	int error = 0;
+
+	if (genie_client_chan())
+		return 0;
+	pthread_once(&settings_once, settings_read);
+	pthread_mutex_lock(&genie_client.lock);
+	if (genie_client_chan())
+		goto out;
+	error = connect_failed;
+	if (error)
+		goto out;
+	error = servers_connect_locked(&chan);
+	if (error) {
+		connect_failed = error;
+		goto out;
+	}
+	genie_client.welcome = genie_chan_welcome(chan);
+	genie_client.devices = genie_chan_devices(chan);
+	genie_client.device_count = visible_devices((int)genie_client.welcome->device_count);
+	atomic_store_explicit(&genie_client.chan, chan, memory_order_release);
+out:
+	pthread_mutex_unlock(&genie_client.lock);
+	errno = saved_errno;
+	return error;
+}
+
+CUresult
+genie_client_init(void)
+{
+	int status;
+
+	if (genie_client.forked)
+		return CUDA_ERROR_NOT_INITIALIZED;
+	status = atomic_load_explicit(&genie_client.init_status, memory_order_acquire);
+	if (status == CUDA_SUCCESS)
+		return CUDA_SUCCESS;
+	if (genie_client_connect())
+		return CUDA_ERROR_NO_DEVICE;
+
+	pthread_mutex_lock(&genie_client.lock);
+	status = atomic_load_explicit(&genie_client.init_status, memory_order_relaxed);
+	if (status != CUDA_SUCCESS) {
+		status = genie_client.device_count ? genie_ctx_init() : CUDA_ERROR_NO_DEVICE;
+		atomic_store_explicit(&genie_client.init_status, status, memory_order_release);
+		if (status == CUDA_SUCCESS)
+			atomic_store_explicit(&genie_client.gate, 0, memory_order_release);
+	}
+	pthread_mutex_unlock(&genie_client.lock);
+	return (CUresult)status;
+}
+
+CUresult
+genie_cuInit(unsigned int flags)
+{
+	if (flags)
+		return CUDA_ERROR_INVALID_VALUE;
+	return genie_client_init();
+}
+
+CUresult
+genie_cuDriverGetVersion(int *driverVersion)
+{
+	if (!driverVersion)
+		return CUDA_ERROR_INVALID_VALUE;
+	/* The runtime asks before cuInit and signs the answer afterwards: it may not change in
+	 * between, so this already asks the server. */
+	if (!genie_client.forked && genie_client_connect() == 0)
+		*driverVersion = (int)genie_client.welcome->driver_version;
+	else
+		*driverVersion = CUDA_VERSION;
+	return CUDA_SUCCESS;
+}

@@ -1,0 +1,41 @@
+/*
+ * Copies: what copy.c and copy3d.c share. The kinds of memory a copy distinguishes, and the
+ * contiguous copies everything else is made of.
+ */
+#ifndef GENIE_INTERPOSE_COPY_H
+#define GENIE_INTERPOSE_COPY_H
+
+#include "interpose/client.h"
+
+enum genie_side {
+	GENIE_SIDE_HOST,   /* only this process sees it */
+	GENIE_SIDE_PINNED, /* in the pinned window */
+	GENIE_SIDE_DEVICE, /* the worker sees it; this process does not, or mirrors it */
+};
+
+/* What is at @addr. CUDA_ERROR_INVALID_VALUE: the range leaves its allocation. */
+CUresult genie_copy_side(uint64_t addr, size_t size, enum genie_side *ret_side);
+/* Does the device reach this side by its address, without a transfer by us? */
+bool genie_copy_direct(enum genie_side side);
+
+/* Copies between any two addresses, in order of @stream. @sync: as the synchronous call does. */
+CUresult genie_copy(uint64_t dst, uint64_t src, size_t size, struct genie_stream *stream,
+		    bool sync);
+/* Both sides are reached by the device. */
+CUresult genie_copy_on_device(uint64_t dst, uint64_t src, size_t size, struct genie_stream *stream);
+
+/* Over a network: waits for what is still being written to pinned memory, before it is read. */
+CUresult genie_copy_settle(void);
+
+/* Refuses what a graph cannot hold: a copy of memory that only this process sees. */
+CUresult genie_copy_capture(const struct genie_stream *stream);
+
+/*
+ * The ways of pageable memory, whatever is known about the addresses: @src may change when the
+ * first returns; the data is in @dst when the second does.
+ */
+CUresult genie_copy_upload(CUdeviceptr dst, const void *src, size_t size,
+			   struct genie_stream *stream);
+CUresult genie_copy_download(void *dst, CUdeviceptr src, size_t size, struct genie_stream *stream);
+
+#endif

@@ -1,0 +1,155 @@
+/*
+ * Host functions: cuLaunchHostFunc and cuStreamAddCallback. The worker's stream waits at the
+ * function's place, asks over the channel, and the channel's service thread runs it here. The
+ * function never travels, only a number for it.
+ */
+#include "interpose/hostfunc.h"
+
+#include <stdlib.h>
+
+#include "interpose/capture.h"
+
+struct hostfunc {
+	struct hostfunc *next;
+	uint64_t id;
+	CUhostFn fn;
+	CUstreamCallback callback; /* instead of fn */
+	CUstream stream;           /* as the program named it, for callback */
+	void *data;
+	bool stays; /* part of a graph: runs at each of its launches */
+};
+
+#define BUCKETS 1024u
+
+/* Guards the buckets and the last id. */
+static pthread_mutex_t hostfunc_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct hostfunc *buckets[BUCKETS];
+static uint64_t last_id;
+
+static uint64_t
+hostfunc_add(const struct hostfunc *values)
+{
+	struct hostfunc *func = malloc(sizeof(*func));
+	uint64_t id;
+
+	if (!func)
+		return 0;
+	*func = *values;
+	pthread_mutex_lock(&hostfunc_lock);
+	id = func->id = ++last_id;
+	func->next = buckets[id % BUCKETS];
+	buckets[id % BUCKETS] = func;
+	pthread_mutex_unlock(&hostfunc_lock);
+	return id;
+}
+
+/* A copy of function @id, which is forgotten unless it stays. */
+static bool
+hostfunc_take(uint64_t id, struct hostfunc *ret_func)
+{
+	struct hostfunc **link = &buckets[id % BUCKETS];
+	struct hostfunc *func;
+
+	pthread_mutex_lock(&hostfunc_lock);
+	while ((func = *link) && func->id != id)
+		link = &func->next;
+	if (func) {
+		*ret_func = *func;
+		if (!func->stays) {
+			*link = func->next;
+			free(func);
+		}
+	}
+	pthread_mutex_unlock(&hostfunc_lock);
+	return func != NULL;
+}
+
+void
+genie_hostfunc_drop(uint64_t id)
+{
+	struct hostfunc **link = &buckets[id % BUCKETS];
+	struct hostfunc *func;
+
+	pthread_mutex_lock(&hostfunc_lock);
+	while ((func = *link) && func->id != id)
+		link = &func->next;
+	if (func)
+		*link = func->next;
+	pthread_mutex_unlock(&hostfunc_lock);
+	free(func);
+}
+
+void
+genie_hostfunc_run(void *data, uint64_t id)
+{
+	struct hostfunc func;
+
+	(void)data;
+	if (!hostfunc_take(id, &func)) {
+		genie_warn("the worker asked for host function %llu, which does not exist",
+			   (unsigned long long)id);
+		return;
+	}
+	if (func.callback)
+		func.callback(func.stream, CUDA_SUCCESS, func.data);
+	else
+		func.fn(func.data);
+}
+
+uint64_t
+genie_hostfunc_node(CUhostFn fn, void *data)
+{
+	const struct hostfunc func = {.fn = fn, .data = data, .stays = true};
+
+	return hostfunc_add(&func);
+}
+
+static CUresult
+hostfunc_submit(struct genie_stream *stream, struct hostfunc *func)
+{
+	struct genie_args_genieHostFunc args = {.stream = genie_stream_wire(stream)};
+	uint64_t ticket = 0;
+	CUresult status;
+
+	func->stays = genie_stream_capturing(stream);
+	args.id = hostfunc_add(func);
+	if (!args.id)
+		return CUDA_ERROR_OUT_OF_MEMORY;
+	status = genie_call_ctx(GENIE_OP_genieHostFunc, &args, stream->object.ctx, &ticket);
+	if (status != CUDA_SUCCESS) {
+		genie_hostfunc_drop(args.id);
+		return status;
+	}
+	genie_stream_submitted(stream, ticket);
+	return genie_pending_error();
+}
+
+CUresult
+genie_cuLaunchHostFunc(CUstream hStream, CUhostFn fn, void *userData)
+{
+	struct genie_stream *stream = genie_stream_get(hStream);
+	struct hostfunc func = {.fn = fn, .data = userData};
+
+	if (!stream)
+		return genie_stream_missing();
+	if (!fn)
+		return CUDA_ERROR_INVALID_VALUE;
+	return hostfunc_submit(stream, &func);
+}
+
+CUresult
+genie_cuStreamAddCallback(CUstream hStream, CUstreamCallback callback, void *userData,
+			  unsigned int flags)
+{
+	struct genie_stream *stream = genie_stream_get(hStream);
+	struct hostfunc func = {.callback = callback, .stream = hStream, .data = userData};
+
+	if (!stream)
+		return genie_stream_missing();
+	if (!callback || flags)
+		return CUDA_ERROR_INVALID_VALUE;
+	/* Callbacks, unlike host functions, cannot be captured. */
+	if (genie_stream_capturing(stream))
+		return genie_capture_forbids_stream(stream);
+	return hostfunc_submit(stream, &func);
+}

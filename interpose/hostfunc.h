@@ -1,0 +1,13 @@
+/*
+ * Host functions that graphs need.
+ */
+#ifndef GENIE_INTERPOSE_HOSTFUNC_H
+#define GENIE_INTERPOSE_HOSTFUNC_H
+
+#include "interpose/client.h"
+
+/* A function that may run many times, until it is dropped. 0: out of memory. */
+uint64_t genie_hostfunc_node(CUhostFn fn, void *data);
+void genie_hostfunc_drop(uint64_t id);
+
+#endif

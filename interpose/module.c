@@ -1,0 +1,460 @@
+/*
+ * Modules: code in one context. Loading reads the image here; the worker gets it with the first
+ * function that is launched, or the first variable that is asked for.
+ */
+#include "interpose/kernel.h"
+#include "interpose/mirror.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static CUmodule
+module_handle(const struct genie_module *module)
+{
+	return (CUmodule)(uintptr_t)module->object.token;
+}
+
+struct genie_module *
+genie_module_new(struct genie_ctx *ctx, struct genie_code *code, struct genie_library *library)
+{
+	struct genie_module *module = genie_object_new(GENIE_KIND_MODULE, sizeof(*module), ctx);
+
+	if (module == NULL)
+		return NULL;
+	pthread_mutex_init(&module->lock, NULL);
+	module->code = code;
+	module->library = library;
+	return module;
+}
+
+void
+genie_module_free(struct genie_module *module)
+{
+	struct genie_function *function, *next_function;
+	struct genie_global *global, *next_global;
+
+	if (module == NULL)
+		return;
+	if (module->loaded) {
+		struct genie_args_genieModuleUnload args = {.module = module_handle(module)};
+
+		(void)genie_call_ctx(GENIE_OP_genieModuleUnload, &args, module->object.ctx, NULL);
+	}
+	for (function = module->functions; function != NULL; function = next_function) {
+		next_function = function->sibling;
+		if (function->kernel == NULL)
+			free(function->attrs);
+		genie_object_free(function);
+	}
+	for (global = module->globals; global != NULL; global = next_global) {
+		next_global = global->next;
+		genie_mirror_remove(global->addr);
+		genie_mem_remove_global(global->addr);
+		free(global);
+	}
+	genie_code_unref(module->code);
+	pthread_mutex_destroy(&module->lock);
+	genie_object_free(module);
+}
+
+CUresult
+genie_module_load_locked(struct genie_module *module, const char *what)
+{
+	uint8_t hash[GENIE_HASH_SIZE];
+	struct genie_args_genieModuleLoad args = {.module = module_handle(module), .hash = hash};
+	CUresult status;
+
+	if (module->loaded)
+		return CUDA_SUCCESS;
+	status = genie_code_upload(module->code, module->object.ctx->device, what, hash);
+	if (status == CUDA_SUCCESS)
+		status = genie_call_ctx(GENIE_OP_genieModuleLoad, &args, module->object.ctx, NULL);
+	module->loaded = status == CUDA_SUCCESS;
+	return status;
+}
+
+/* ---- functions ---- */
+
+static struct genie_function *
+module_find_locked(struct genie_module *module, const struct genie_kernel_desc *desc)
+{
+	struct genie_function *function = module->functions;
+
+	while (function != NULL && function->desc != desc)
+		function = function->sibling;
+	return function;
+}
+
+static CUresult
+module_function_locked(struct genie_module *module, const struct genie_kernel_desc *desc,
+		       struct genie_function **ret_function)
+{
+	struct genie_function *function = module_find_locked(module, desc);
+	struct genie_attrs *attrs;
+
+	if (function == NULL) {
+		attrs = calloc(1, sizeof(*attrs));
+		if (attrs == NULL)
+			return CUDA_ERROR_OUT_OF_MEMORY;
+		attrs->device = module->object.ctx->device;
+		function = genie_function_new_locked(module, NULL, desc, attrs);
+		if (function == NULL) {
+			free(attrs);
+			return CUDA_ERROR_OUT_OF_MEMORY;
+		}
+	}
+	*ret_function = function;
+	return CUDA_SUCCESS;
+}
+
+CUresult
+genie_module_function(struct genie_module *module, const char *name,
+		      struct genie_function **ret_function)
+{
+	const struct genie_kernel_table *table;
+	const struct genie_kernel_desc *desc;
+	struct genie_kernel *kernel;
+	CUresult status;
+
+	status = genie_code_table(module->code, &table);
+	if (status != CUDA_SUCCESS)
+		return status;
+	desc = genie_kernel_table_find(table, name);
+	if (desc == NULL)
+		return CUDA_ERROR_NOT_FOUND;
+	if (module->library != NULL) { /* the same function as through the library */
+		status = genie_library_kernel(module->library, desc, &kernel);
+		if (status != CUDA_SUCCESS)
+			return status;
+		*ret_function = genie_kernel_function(kernel, module->object.ctx);
+		return *ret_function != NULL ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+	}
+	pthread_mutex_lock(&module->lock);
+	status = module_function_locked(module, desc, ret_function);
+	pthread_mutex_unlock(&module->lock);
+	return status;
+}
+
+/* ---- variables ---- */
+
+static CUresult
+global_ask_locked(struct genie_module *module, const char *name, struct genie_global **ret_global)
+{
+	struct genie_args_genieModuleGlobal args = {.module = module_handle(module), .name = name};
+	struct genie_global *global = calloc(1, sizeof(*global) + strlen(name) + 1);
+	CUresult status;
+
+	if (global == NULL)
+		return CUDA_ERROR_OUT_OF_MEMORY;
+	args.addr = &global->addr;
+	args.size = &global->size;
+	status = genie_call_ctx(GENIE_OP_genieModuleGlobal, &args, module->object.ctx, NULL);
+	if (status != CUDA_SUCCESS) {
+		free(global);
+		return status;
+	}
+	strcpy(global->name, name);
+	global->next = module->globals;
+	module->globals = global;
+	genie_mem_add_global(global->addr, global->size, module->object.ctx->device);
+	*ret_global = global;
+	return CUDA_SUCCESS;
+}
+
+CUresult
+genie_module_global(struct genie_module *module, const char *name, CUdeviceptr *ret_addr,
+		    size_t *ret_size)
+{
+	struct genie_global *global;
+	CUresult status = CUDA_SUCCESS;
+
+	if (name == NULL || (ret_addr == NULL && ret_size == NULL))
+		return CUDA_ERROR_INVALID_VALUE;
+	pthread_mutex_lock(&module->lock);
+	global = module->globals;
+	while (global != NULL && strcmp(global->name, name) != 0)
+		global = global->next;
+	if (global == NULL) {
+		status = genie_module_load_locked(module, name);
+		if (status == CUDA_SUCCESS)
+			status = global_ask_locked(module, name, &global);
+	}
+	if (status == CUDA_SUCCESS && ret_addr != NULL)
+		*ret_addr = global->addr;
+	if (status == CUDA_SUCCESS && ret_size != NULL)
+		*ret_size = global->size;
+	pthread_mutex_unlock(&module->lock);
+	return status;
+}
+
+/* ---- the end of a context ---- */
+
+static void
+forget_module(void *object, void *data)
+{
+	struct genie_module *module = object;
+	struct genie_global *global;
+
+	if (module->object.ctx != data)
+		return;
+	pthread_mutex_lock(&module->lock);
+	module->loaded = false;
+	for (struct genie_function *function = module->functions; function != NULL;
+	     function = function->sibling)
+		atomic_store_explicit(&function->ready, false, memory_order_release);
+	while (module->globals != NULL) { /* they will lie elsewhere */
+		global = module->globals;
+		module->globals = global->next;
+		genie_mirror_remove(global->addr);
+		genie_mem_remove_global(global->addr);
+		free(global);
+	}
+	pthread_mutex_unlock(&module->lock);
+}
+
+/* The worker drops what it had; handles stay valid here and are announced again if the (primary)
+ * context is used again. */
+void
+genie_module_forget_ctx(struct genie_ctx *ctx)
+{
+	genie_object_each(GENIE_KIND_MODULE, forget_module, ctx);
+}
+
+/* ---- the entry points ---- */
+
+static struct genie_module *
+module_get(CUmodule handle)
+{
+	return genie_object_get(GENIE_KIND_MODULE, (uint64_t)(uintptr_t)handle);
+}
+
+/*
+ * Waits until the worker has compiled PTX text, so that an error in it is this call's. The worker
+ * repeats the error of a module to every question about it, so any question will do.
+ */
+static CUresult
+module_compile(struct genie_module *module)
+{
+	uint64_t before = genie_chan_last_ticket(genie_client_chan());
+	CUdeviceptr addr = 0;
+	size_t size = 0;
+	struct genie_args_genieModuleGlobal args = {
+		.module = module_handle(module), .name = "", .addr = &addr, .size = &size};
+	struct genie_async_error error;
+	CUresult status;
+
+	pthread_mutex_lock(&module->lock);
+	status = genie_module_load_locked(module, "a module");
+	pthread_mutex_unlock(&module->lock);
+	if (status != CUDA_SUCCESS)
+		return status;
+	status = genie_call_ctx(GENIE_OP_genieModuleGlobal, &args, module->object.ctx, NULL);
+	error = genie_chan_error(genie_client_chan());
+	if (error.ticket > before && error.op == GENIE_OP_genieModuleLoad && !error.sticky) {
+		genie_chan_error_clear(genie_client_chan(), error.ticket);
+		return (CUresult)error.status;
+	}
+	return status == CUDA_ERROR_NOT_FOUND || status == CUDA_ERROR_INVALID_VALUE ? CUDA_SUCCESS
+										    : status;
+}
+
+/* Takes over @code. */
+static CUresult
+module_make(struct genie_code *code, CUmodule *ret_module)
+{
+	struct genie_ctx *ctx = genie_ctx_current();
+	struct genie_module *module;
+	CUresult status;
+
+	status = genie_code_check(code, ctx->device, "a module");
+	if (status == CUDA_ERROR_NO_BINARY_FOR_GPU && code->image.form == GENIE_IMAGE_FORM_PTX &&
+	    (genie_client.devices[ctx->device].image_kinds & GENIE_IMAGE_PTX) != 0)
+		status = CUDA_ERROR_INVALID_PTX; /* for a newer device */
+	if (status != CUDA_SUCCESS) {
+		genie_code_unref(code);
+		return status;
+	}
+	module = genie_module_new(ctx, code, NULL);
+	if (module == NULL) {
+		genie_code_unref(code);
+		return CUDA_ERROR_OUT_OF_MEMORY;
+	}
+	if (code->image.form == GENIE_IMAGE_FORM_PTX)
+		status = module_compile(module);
+	if (status != CUDA_SUCCESS) {
+		genie_module_free(module);
+		return status;
+	}
+	*ret_module = module_handle(module);
+	return CUDA_SUCCESS;
+}
+
+CUresult
+genie_cuModuleLoadData(CUmodule *module, const void *image)
+{
+	struct genie_code *code;
+	CUresult status;
+
+	if (genie_ctx_current() == NULL)
+		return CUDA_ERROR_INVALID_CONTEXT;
+	if (module == NULL || image == NULL)
+		return CUDA_ERROR_INVALID_VALUE;
+	status = genie_code_new(image, false, &code);
+	return status == CUDA_SUCCESS ? module_make(code, module) : status;
+}
+
+/* Nothing is compiled here, so the logs stay empty and the time is nothing. */
+static void
+jit_options_answer(unsigned int count, const CUjit_option *options, void **values)
+{
+	char *info = NULL, *error = NULL;
+
+	if (options == NULL || values == NULL)
+		return;
+	for (unsigned int i = 0; i < count; i++) {
+		switch (options[i]) {
+		case CU_JIT_WALL_TIME:
+			values[i] = NULL; /* a float of 0 */
+			break;
+		case CU_JIT_INFO_LOG_BUFFER:
+			info = values[i];
+			break;
+		case CU_JIT_ERROR_LOG_BUFFER:
+			error = values[i];
+			break;
+		default:
+			break;
+		}
+	}
+	for (unsigned int i = 0; i < count; i++) {
+		char *log = options[i] == CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES    ? info
+			    : options[i] == CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES ? error
+									       : NULL;
+
+		if (log != NULL && (uintptr_t)values[i] > 0) {
+			log[0] = '\0';
+			values[i] = NULL; /* bytes written */
+		}
+	}
+}
+
+CUresult
+genie_cuModuleLoadDataEx(CUmodule *module, const void *image, unsigned int numOptions,
+			 CUjit_option *options, void **optionValues)
+{
+	CUresult status = genie_cuModuleLoadData(module, image);
+
+	jit_options_answer(numOptions, options, optionValues);
+	return status;
+}
+
+CUresult
+genie_cuModuleLoadFatBinary(CUmodule *module, const void *fatCubin)
+{
+	return genie_cuModuleLoadData(module, fatCubin);
+}
+
+CUresult
+genie_cuModuleLoad(CUmodule *module, const char *fname)
+{
+	struct genie_code *code;
+	CUresult status;
+
+	if (genie_ctx_current() == NULL)
+		return CUDA_ERROR_INVALID_CONTEXT;
+	if (module == NULL)
+		return CUDA_ERROR_INVALID_VALUE;
+	status = genie_code_load_file(fname, &code);
+	return status == CUDA_SUCCESS ? module_make(code, module) : status;
+}
+
+CUresult
+genie_cuModuleUnload(CUmodule hmod)
+{
+	struct genie_module *module = module_get(hmod);
+
+	if (module == NULL)
+		return CUDA_ERROR_INVALID_HANDLE;
+	if (module->library != NULL) /* it belongs to the library */
+		return CUDA_ERROR_NOT_PERMITTED;
+	genie_module_free(module);
+	return CUDA_SUCCESS;
+}
+
+/* Everything is loaded when it is needed; a program may ask the runtime to ask for it earlier. */
+CUresult
+genie_cuModuleGetLoadingMode(CUmoduleLoadingMode *mode)
+{
+	const char *wish = getenv("CUDA_MODULE_LOADING");
+
+	if (mode == NULL)
+		return CUDA_ERROR_INVALID_VALUE;
+	*mode = wish != NULL && strcmp(wish, "EAGER") == 0 ? CU_MODULE_EAGER_LOADING
+							   : CU_MODULE_LAZY_LOADING;
+	return CUDA_SUCCESS;
+}
+
+CUresult
+genie_cuModuleGetFunction(CUfunction *hfunc, CUmodule hmod, const char *name)
+{
+	struct genie_module *module = module_get(hmod);
+	struct genie_function *function;
+	CUresult status;
+
+	if (hfunc == NULL || name == NULL)
+		return CUDA_ERROR_INVALID_VALUE;
+	if (module == NULL)
+		return CUDA_ERROR_INVALID_HANDLE;
+	status = genie_module_function(module, name, &function);
+	if (status == CUDA_SUCCESS)
+		*hfunc = (CUfunction)(uintptr_t)function->object.token;
+	return status;
+}
+
+CUresult
+genie_cuModuleGetFunctionCount(unsigned int *count, CUmodule mod)
+{
+	struct genie_module *module = module_get(mod);
+	const struct genie_kernel_table *table;
+	CUresult status;
+
+	if (count == NULL)
+		return CUDA_ERROR_INVALID_VALUE;
+	if (module == NULL)
+		return CUDA_ERROR_INVALID_HANDLE;
+	status = genie_code_table(module->code, &table);
+	if (status == CUDA_SUCCESS)
+		*count = (unsigned int)table->count;
+	return status;
+}
+
+CUresult
+genie_cuModuleEnumerateFunctions(CUfunction *functions, unsigned int numFunctions, CUmodule mod)
+{
+	struct genie_module *module = module_get(mod);
+	const struct genie_kernel_table *table;
+	struct genie_function *function;
+	CUresult status;
+
+	if (functions == NULL || numFunctions == 0)
+		return CUDA_ERROR_INVALID_VALUE;
+	if (module == NULL)
+		return CUDA_ERROR_INVALID_HANDLE;
+	status = genie_code_table(module->code, &table);
+	for (size_t i = 0; status == CUDA_SUCCESS && i < numFunctions && i < table->count; i++) {
+		status = genie_module_function(module, table->kernels[i].name, &function);
+		if (status == CUDA_SUCCESS)
+			functions[i] = (CUfunction)(uintptr_t)function->object.token;
+	}
+	return status;
+}
+
+CUresult
+genie_cuModuleGetGlobal_v2(CUdeviceptr *dptr, size_t *bytes, CUmodule hmod, const char *name)
+{
+	struct genie_module *module = module_get(hmod);
+
+	if (module == NULL)
+		return CUDA_ERROR_INVALID_HANDLE;
+	return genie_module_global(module, name, dptr, bytes);
+}

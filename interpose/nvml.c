@@ -1,0 +1,287 @@
+/*
+ * NVML, part one: start and end, the system, finding devices. nvml_device.c answers questions about
+ * one device.
+ */
+#include "interpose/nvml_device.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* How often nvmlInit was called and nvmlShutdown was not. */
+static _Atomic int init_count;
+
+/* ---- entering ---- */
+
+nvmlReturn_t
+genie_nvml_enter(bool early)
+{
+	genie_count(&genie_thread_self()->calls);
+	if (early)
+		return NVML_SUCCESS;
+	if (atomic_load_explicit(&init_count, memory_order_acquire) == 0)
+		return NVML_ERROR_UNINITIALIZED;
+	/* A child process after fork has a session of its own. */
+	if (!genie_client_chan() && genie_client_connect())
+		return NVML_ERROR_DRIVER_NOT_LOADED;
+	if (genie_chan_dead(genie_client_chan())) {
+		genie_chan_failed(0);
+		return NVML_ERROR_GPU_IS_LOST;
+	}
+	return NVML_SUCCESS;
+}
+
+nvmlReturn_t
+genie_nvml_call(enum genie_op op, void *args)
+{
+	CUresult status = genie_call_ctx(op, args, NULL, NULL);
+
+	/* The worker answers with NVML's own codes. */
+	if (genie_chan_dead(genie_client_chan()))
+		return NVML_ERROR_GPU_IS_LOST;
+	return (nvmlReturn_t)status;
+}
+
+nvmlReturn_t
+genie_nvml_unsupported(const char *name, void *caller)
+{
+	genie_unsupported(name, caller);
+	return NVML_ERROR_NOT_SUPPORTED;
+}
+
+nvmlReturn_t
+genie_nvmlInitWithFlags(unsigned int flags)
+{
+	(void)flags;
+	if (genie_client_connect())
+		return NVML_ERROR_DRIVER_NOT_LOADED;
+	atomic_fetch_add_explicit(&init_count, 1, memory_order_release);
+	return NVML_SUCCESS;
+}
+
+nvmlReturn_t
+genie_nvmlInit_v2(void)
+{
+	return genie_nvmlInitWithFlags(0);
+}
+
+nvmlReturn_t
+genie_nvmlShutdown(void)
+{
+	atomic_fetch_sub_explicit(&init_count, 1, memory_order_release);
+	return NVML_SUCCESS;
+}
+
+const char *
+genie_nvmlErrorString(nvmlReturn_t result)
+{
+	switch (result) {
+	case NVML_SUCCESS:
+		return "Success";
+	case NVML_ERROR_UNINITIALIZED:
+		return "Uninitialized";
+	case NVML_ERROR_INVALID_ARGUMENT:
+		return "Invalid Argument";
+	case NVML_ERROR_NOT_SUPPORTED:
+		return "Not Supported";
+	case NVML_ERROR_NO_PERMISSION:
+		return "Insufficient Permissions";
+	case NVML_ERROR_NOT_FOUND:
+		return "Not Found";
+	case NVML_ERROR_INSUFFICIENT_SIZE:
+		return "Insufficient Size";
+	case NVML_ERROR_DRIVER_NOT_LOADED:
+		return "Driver Not Loaded";
+	case NVML_ERROR_FUNCTION_NOT_FOUND:
+		return "Function Not Found";
+	case NVML_ERROR_GPU_IS_LOST:
+		return "GPU is lost";
+	case NVML_ERROR_OPERATING_SYSTEM:
+		return "Operating System Error";
+	case NVML_ERROR_MEMORY:
+		return "Insufficient Memory";
+	case NVML_ERROR_NO_DATA:
+		return "No data";
+	case NVML_ERROR_ARGUMENT_VERSION_MISMATCH:
+		return "Argument version mismatch";
+	case NVML_ERROR_UNKNOWN:
+		break;
+	}
+	return "Unknown Error";
+}
+
+/* ---- the system ---- */
+
+nvmlReturn_t
+genie_nvml_text(const char *text, char *ret_text, unsigned int length)
+{
+	if (!ret_text)
+		return NVML_ERROR_INVALID_ARGUMENT;
+	if (strlen(text) >= length)
+		return NVML_ERROR_INSUFFICIENT_SIZE;
+	strcpy(ret_text, text);
+	return NVML_SUCCESS;
+}
+
+nvmlReturn_t
+genie_nvmlSystemGetDriverVersion(char *version, unsigned int length)
+{
+	struct genie_args_nvmlSystemGetDriverVersion args = {.version = version, .length = length};
+	char text[NVML_SYSTEM_DRIVER_VERSION_BUFFER_SIZE];
+
+	if (!version || !length)
+		return NVML_ERROR_INVALID_ARGUMENT;
+	if (genie_client_connect())
+		return NVML_ERROR_DRIVER_NOT_LOADED;
+	if (genie_nvml_call(GENIE_OP_nvmlSystemGetDriverVersion, &args) == NVML_SUCCESS) {
+		version[length - 1] = '\0';
+		return NVML_SUCCESS;
+	}
+	/* A device without NVML still has a driver: the CUDA version it speaks. */
+	snprintf(text, sizeof(text), "%u.%u", genie_client.welcome->driver_version / 1000,
+		 genie_client.welcome->driver_version % 1000 / 10);
+	return genie_nvml_text(text, version, length);
+}
+
+nvmlReturn_t
+genie_nvmlSystemGetNVMLVersion(char *version, unsigned int length)
+{
+	char text[NVML_SYSTEM_NVML_VERSION_BUFFER_SIZE];
+
+	/* major version of the CUDA release, then that of the driver */
+	snprintf(text, sizeof(text), "%u.%u", genie_client.welcome->driver_version / 1000,
+		 genie_client.welcome->driver_version % 1000 / 10);
+	return genie_nvml_text(text, version, length);
+}
+
+nvmlReturn_t
+genie_nvmlSystemGetCudaDriverVersion(int *cudaDriverVersion)
+{
+	if (!cudaDriverVersion)
+		return NVML_ERROR_INVALID_ARGUMENT;
+	*cudaDriverVersion = (int)genie_client.welcome->driver_version;
+	return NVML_SUCCESS;
+}
+
+nvmlReturn_t
+genie_nvmlSystemGetCudaDriverVersion_v2(int *cudaDriverVersion)
+{
+	return genie_nvmlSystemGetCudaDriverVersion(cudaDriverVersion);
+}
+
+nvmlReturn_t
+genie_nvmlSystemGetProcessName(unsigned int pid, char *name, unsigned int length)
+{
+	(void)pid;
+	(void)name;
+	(void)length;
+	return NVML_ERROR_NOT_FOUND; /* processes that use the GPU run on the server */
+}
+
+nvmlReturn_t
+genie_nvmlSystemGetConfComputeState(nvmlConfComputeSystemState_t *state)
+{
+	if (!state)
+		return NVML_ERROR_INVALID_ARGUMENT;
+	memset(state, 0, sizeof(*state));
+	return NVML_SUCCESS;
+}
+
+nvmlReturn_t
+genie_nvmlSystemGetConfComputeSettings(nvmlSystemConfComputeSettings_t *settings)
+{
+	if (!settings)
+		return NVML_ERROR_INVALID_ARGUMENT;
+	if (settings->version != GENIE_NVML_VERSION(nvmlSystemConfComputeSettings_t, 1))
+		return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
+	*settings = (nvmlSystemConfComputeSettings_t){.version = settings->version};
+	return NVML_SUCCESS;
+}
+
+/* ---- finding devices ---- */
+
+/* The worker knows device n by the token with index n + 1. */
+static nvmlDevice_t
+device_handle(int ordinal)
+{
+	return (nvmlDevice_t)(uintptr_t)genie_token(GENIE_KIND_NVMLDEV, 0, (uint32_t)ordinal + 1);
+}
+
+int
+genie_nvml_device(nvmlDevice_t device)
+{
+	uint64_t token = (uintptr_t)device;
+	int ordinal = (int)genie_token_index(token) - 1;
+
+	if (genie_token_kind(token) != GENIE_KIND_NVMLDEV || ordinal < 0 ||
+	    ordinal >= (int)genie_client.welcome->device_count)
+		return -1;
+	return ordinal;
+}
+
+nvmlReturn_t
+genie_nvmlDeviceGetCount_v2(unsigned int *deviceCount)
+{
+	if (!deviceCount)
+		return NVML_ERROR_INVALID_ARGUMENT;
+	/* All of them: CUDA_VISIBLE_DEVICES does not concern NVML. */
+	*deviceCount = genie_client.welcome->device_count;
+	return NVML_SUCCESS;
+}
+
+nvmlReturn_t
+genie_nvmlDeviceGetHandleByIndex_v2(unsigned int index, nvmlDevice_t *device)
+{
+	if (!device || index >= genie_client.welcome->device_count)
+		return NVML_ERROR_INVALID_ARGUMENT;
+	*device = device_handle((int)index);
+	return NVML_SUCCESS;
+}
+
+nvmlReturn_t
+genie_nvmlDeviceGetHandleBySerial(const char *serial, nvmlDevice_t *device)
+{
+	(void)serial;
+	(void)device;
+	return NVML_ERROR_NOT_SUPPORTED; /* serial numbers do not leave the server */
+}
+
+nvmlReturn_t
+genie_nvmlDeviceGetHandleByUUID(const char *uuid, nvmlDevice_t *device)
+{
+	char text[NVML_DEVICE_UUID_V2_BUFFER_SIZE];
+
+	if (!uuid || !device)
+		return NVML_ERROR_INVALID_ARGUMENT;
+	for (int i = 0; i < (int)genie_client.welcome->device_count; i++) {
+		genie_nvmlDeviceGetUUID(device_handle(i), text, sizeof(text));
+		if (!strcmp(text, uuid)) {
+			*device = device_handle(i);
+			return NVML_SUCCESS;
+		}
+	}
+	return NVML_ERROR_NOT_FOUND;
+}
+
+nvmlReturn_t
+genie_nvmlDeviceGetHandleByPciBusId_v2(const char *pciBusId, nvmlDevice_t *device)
+{
+	unsigned int domain = 0, bus = 0, slot = 0;
+
+	if (!pciBusId || !device)
+		return NVML_ERROR_INVALID_ARGUMENT;
+	if (sscanf(pciBusId, "%x:%x:%x", &domain, &bus, &slot) != 3) {
+		domain = 0;
+		if (sscanf(pciBusId, "%x:%x", &bus, &slot) != 2)
+			return NVML_ERROR_INVALID_ARGUMENT;
+	}
+	for (int i = 0; i < (int)genie_client.welcome->device_count; i++) {
+		nvmlPciInfo_t pci;
+
+		genie_nvmlDeviceGetPciInfo_v3(device_handle(i), &pci);
+		if (pci.domain == domain && pci.bus == bus && pci.device == slot) {
+			*device = device_handle(i);
+			return NVML_SUCCESS;
+		}
+	}
+	return NVML_ERROR_NOT_FOUND;
+}
