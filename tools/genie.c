@@ -1,0 +1,77 @@
+/* genie: the command that people type. */
+#include "tools/genie.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *help;
+} commands[] = {
+	{"run", genie_tool_run, "run a CUDA program on remote GPUs"},
+	{"doctor", genie_tool_doctor, "say what is here, what is missing, what to do"},
+	{"api", genie_tool_api, "list every exported function and how it is answered"},
+};
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void
+usage(FILE *to)
+{
+	fprintf(to, "usage: genie COMMAND [OPTIONS]\n\n");
+	for (size_t i = 0; i < COMMANDS; i++)
+		fprintf(to, "  %-8s %s\n", commands[i].name, commands[i].help);
+	fprintf(to, "\n'genie COMMAND --help' says more.\n");
+}
+
+int
+genie_tool_home(char *ret_path, size_t size)
+{
+	char path[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	char *slash;
+
+	if (n < 0)
+		return -errno;
+	path[n] = '\0';
+	slash = strrchr(path, '/');
+	if (slash)
+		*slash = '\0';
+	/* Installed, libgenie.so is in ../lib; in a build folder it is beside us. */
+	if (snprintf(ret_path, size, "%s/libgenie.so", path) < (int)size && access(ret_path, R_OK) &&
+	    snprintf(ret_path, size, "%s/../lib/libgenie.so", path) < (int)size &&
+	    !access(ret_path, R_OK))
+		strncat(path, "/../lib", sizeof(path) - strlen(path) - 1);
+	if ((size_t)snprintf(ret_path, size, "%s", path) >= size)
+		return -ENAMETOOLONG;
+	return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	genie_log_init("genie");
+	if (argc < 2) {
+		usage(stderr);
+		return 2;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+		usage(stdout);
+		return 0;
+	}
+	if (!strcmp(argv[1], "--version")) {
+		printf("genie %s\n", GENIE_VERSION);
+		return 0;
+	}
+	for (size_t i = 0; i < COMMANDS; i++)
+		if (!strcmp(argv[1], commands[i].name))
+			return commands[i].run(argc - 1, argv + 1);
+	fprintf(stderr, "genie: there is no command '%s'\n", argv[1]);
+	usage(stderr);
+	return 2;
+}
