@@ -101,12 +101,13 @@ has_entries(const char *path)
 static void
 check_installation(void)
 {
-	static const char *const parts[] = {"libgenie.so", "genied", "names/libcuda.so.1",
+	static const char *const parts[] = {"libgenie.so", "names/libcuda.so.1",
 					    "names/libnvidia-ml.so.1"};
 	char home[PATH_MAX], path[PATH_MAX + 64];
 
 	if (genie_tool_home(home, sizeof(home))) {
-		say(PROBLEM, "genie", "cannot tell where this program lies: %m");
+		say(PROBLEM, "genie",
+		    "libgenie.so is not where it belongs beside this program; build again");
 		return;
 	}
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {

@@ -32,24 +32,27 @@ usage(FILE *to)
 int
 genie_tool_home(char *ret_path, size_t size)
 {
-	char path[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	/* Beside us, in the build folder above ours, or installed. */
+	static const char *const places[] = {"", "/..", "/../lib", "/../lib/x86_64-linux-gnu"};
+	char self[PATH_MAX], library[PATH_MAX + 64];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	char *slash;
 
 	if (n < 0)
 		return -errno;
-	path[n] = '\0';
-	slash = strrchr(path, '/');
+	self[n] = '\0';
+	slash = strrchr(self, '/');
 	if (slash)
 		*slash = '\0';
-	/* Installed, libgenie.so is in ../lib; in a build folder it is beside us. */
-	if (snprintf(ret_path, size, "%s/libgenie.so", path) < (int)size && access(ret_path, R_OK) &&
-	    snprintf(ret_path, size, "%s/../lib/libgenie.so", path) < (int)size &&
-	    !access(ret_path, R_OK))
-		strncat(path, "/../lib", sizeof(path) - strlen(path) - 1);
-	if ((size_t)snprintf(ret_path, size, "%s", path) >= size)
-		return -ENAMETOOLONG;
-	return 0;
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		snprintf(library, sizeof(library), "%s%s/libgenie.so", self, places[i]);
+		if (access(library, R_OK))
+			continue;
+		if ((size_t)snprintf(ret_path, size, "%s%s", self, places[i]) >= size)
+			return -ENAMETOOLONG;
+		return 0;
+	}
+	return -ENOENT;
 }
 
 int

@@ -9,7 +9,7 @@ int genie_tool_run(int argc, char **argv);
 int genie_tool_doctor(int argc, char **argv);
 int genie_tool_api(int argc, char **argv);
 
-/* The folder this program lies in, where libgenie.so and genied lie too. 0 or negative errno. */
+/* The folder of libgenie.so that belongs to this program. 0, or negative errno: there is none. */
 int genie_tool_home(char *ret_path, size_t size);
 
 #endif

@@ -93,6 +93,8 @@ start_server(const char *home, const char *device, const char *folder, char *ret
 	pid_t pid;
 
 	snprintf(program, sizeof(program), "%s/genied", home);
+	if (access(program, X_OK)) /* installed: home is the lib folder */
+		snprintf(program, sizeof(program), "genied");
 	snprintf(ret_server, size, "shm:%s/socket", folder);
 	if (pipe(ready))
 		return -1;
@@ -101,9 +103,10 @@ start_server(const char *home, const char *device, const char *folder, char *ret
 		/* Ctrl-C is for the program; we end the server afterwards. */
 		setpgid(0, 0);
 		close(ready[0]);
+		setenv("GENIE_LOG", "warn", 0); /* its comings and goings are not the user's */
 		snprintf(fd_text, sizeof(fd_text), "%d", ready[1]);
-		execl(program, program, "--device", device, "--listen", ret_server, "--ready-fd",
-		      fd_text, (char *)NULL);
+		execlp(program, program, "--device", device, "--listen", ret_server, "--ready-fd",
+		       fd_text, (char *)NULL);
 		fprintf(stderr, "genie run: %s: %m\n", program);
 		_exit(127);
 	}
@@ -359,8 +362,13 @@ genie_tool_run(int argc, char **argv)
 
 	if (parse(argc, argv, &o))
 		return 125;
-	if (genie_tool_home(home, sizeof(home)) || !mkdtemp(folder)) {
-		fprintf(stderr, "genie run: %m\n");
+	if (genie_tool_home(home, sizeof(home))) {
+		fprintf(stderr,
+			"genie run: libgenie.so is not where it belongs beside this program\n");
+		return 125;
+	}
+	if (!mkdtemp(folder)) {
+		fprintf(stderr, "genie run: %s: %m\n", folder);
 		return 125;
 	}
 	totals.unsupported = cJSON_CreateObject();
