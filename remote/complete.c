@@ -13,7 +13,10 @@
  * a client waits for takes the device less. */
 #define SPIN_NS      (50 * 1000)
 #define SLEEP_MIN_NS (4 * 1000)
-#define SLEEP_MAX_NS (100 * 1000)
+/* The first sleep while the issuing thread is at work and nobody waits: each look takes the
+ * driver's lock from it, which makes launches a third slower (measured). */
+#define SLEEP_BUSY_NS (20 * 1000)
+#define SLEEP_MAX_NS  (100 * 1000)
 
 struct genie_completer {
 	struct genie_session *session;
@@ -23,6 +26,7 @@ struct genie_completer {
 	pthread_cond_t done;  /* something was completed */
 	struct genie_stream *active;
 	struct genie_completion *spare;
+	uint32_t waited; /* entries that somebody waits for */
 	bool stop, sleeping;
 	bool attended; /* the issuing thread looks after the queues, the other one sleeps */
 	int64_t attended_since;
@@ -135,6 +139,7 @@ pop_locked(struct genie_completer *completer, struct genie_stream *stream, CUres
 		stream->tail = NULL;
 	if (entry->event)
 		event_release_locked(entry->event);
+	completer->waited -= entry->waited;
 	entry->next = completer->spare;
 	completer->spare = entry;
 }
@@ -147,7 +152,7 @@ stream_advance_locked(struct genie_completer *completer, struct genie_stream *st
 
 	while (stream->head) {
 		struct genie_event *event = stream->head->event;
-		const _Atomic bool *flag = stream->head->flag;
+		const _Atomic uint32_t *flag = stream->head->flag;
 		CUresult status = CUDA_SUCCESS;
 
 		if (flag && !atomic_load_explicit(flag, memory_order_acquire))
@@ -192,11 +197,14 @@ sweep_locked(struct genie_completer *completer)
 }
 
 static void
-pause_unlocked(struct genie_completer *completer, int64_t idle_ns, long *sleep_ns)
+pause_unlocked(struct genie_completer *completer, bool urgent, int64_t idle_ns, long *sleep_ns)
 {
-	struct timespec ts = {.tv_nsec = *sleep_ns};
+	struct timespec ts = {0};
 
-	if (completer->spin && idle_ns < SPIN_NS) {
+	if (!urgent && *sleep_ns < SLEEP_BUSY_NS)
+		*sleep_ns = SLEEP_BUSY_NS;
+	ts.tv_nsec = *sleep_ns;
+	if (urgent && completer->spin && idle_ns < SPIN_NS) {
 		__builtin_ia32_pause();
 		return;
 	}
@@ -213,6 +221,7 @@ completer_main(void *data)
 	CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
 	int64_t since = now_ns();
 	long sleep_ns = SLEEP_MIN_NS;
+	bool urgent;
 
 	prctl(PR_SET_NAME, "completer");
 	prctl(PR_SET_TIMERSLACK, 1); /* the default would make each short sleep 50 us longer */
@@ -235,8 +244,10 @@ completer_main(void *data)
 			sleep_ns = SLEEP_MIN_NS;
 			continue;
 		}
+		urgent = completer->waited > 0 ||
+			 atomic_load_explicit(&completer->session->idle, memory_order_relaxed);
 		pthread_mutex_unlock(&completer->lock);
-		pause_unlocked(completer, now_ns() - since, &sleep_ns);
+		pause_unlocked(completer, urgent, now_ns() - since, &sleep_ns);
 		pthread_mutex_lock(&completer->lock);
 	}
 	pthread_mutex_unlock(&completer->lock);
@@ -250,12 +261,9 @@ completer_main(void *data)
 static void
 attention_locked(struct genie_completer *completer)
 {
-	const struct genie_cmd *cmd = completer->session->cmd;
-
 	if (!completer->sleeping || completer->attended)
 		return;
-	if (cmd && (cmd->flags & (GENIE_CMD_REPLY | GENIE_CMD_WAIT)) &&
-	    completer->session->attends) {
+	if (completer->waited && completer->session->attends) {
 		completer->attended = true;
 		completer->attended_since = now_ns();
 		return;
@@ -348,7 +356,7 @@ genie_complete_add(struct genie_session *session, struct genie_stream *stream,
 	bool own = false;
 	CUresult status;
 
-	if (!event && !completion->flag && stream->dirty) {
+	if (!event && stream->dirty) {
 		status = record(session, stream, &event);
 		if (status != CUDA_SUCCESS)
 			return status;
@@ -360,7 +368,7 @@ genie_complete_add(struct genie_session *session, struct genie_stream *stream,
 	if (!stream->head) {
 		bool done = !event && !completion->flag;
 
-		if (event && completer->immediate) {
+		if (event && !completion->flag && completer->immediate) {
 			pthread_mutex_unlock(&completer->lock);
 			done = session->drv->cuEventQuery(event->handle) == CUDA_SUCCESS;
 			pthread_mutex_lock(&completer->lock);
@@ -384,6 +392,8 @@ genie_complete_add(struct genie_session *session, struct genie_stream *stream,
 	*entry = *completion;
 	entry->event = event;
 	entry->next = NULL;
+	entry->waited = session->cmd && (session->cmd->flags & (GENIE_CMD_REPLY | GENIE_CMD_WAIT));
+	completer->waited += entry->waited;
 	if (event) {
 		event->pending++;
 		event->orphan |= own;

@@ -19,10 +19,11 @@ typedef void (*genie_completion_fn)(struct genie_session *session,
 
 struct genie_completion {
 	struct genie_completion *next;
-	struct genie_event *event; /* NULL: done as soon as it is the first of its queue */
-	const _Atomic bool *flag;  /* instead of an event: done when it is true */
+	struct genie_event *event;    /* NULL: done as soon as it is the first of its queue */
+	const _Atomic uint32_t *flag; /* besides: not done before it is 1 */
 	genie_completion_fn fn;
 	struct genie_group *group; /* instead of fn: one of several, see below */
+	bool waited;               /* somebody waits for it; set by genie_complete_add() */
 	uint64_t ticket;
 	uint32_t slot; /* to publish the ticket in; GENIE_SLOTS_MAX = none */
 	uint32_t lane; /* of a reply */

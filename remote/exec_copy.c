@@ -43,6 +43,37 @@ genie_copy_fini(struct genie_session *session)
 
 /* ---- to the device ---- */
 
+static void
+held_happen(struct genie_session *session, const struct genie_completion *completion,
+	    CUresult status)
+{
+	(void)session;
+	(void)status;
+	free(completion->ptr);
+}
+
+/* A copy from memory that is the worker's until the device has read it. */
+static CUresult
+copy_held(struct genie_session *session, struct genie_stream *stream,
+	  const struct genie_args_genieMemcpyHtoDInline *args)
+{
+	struct genie_completion done = {
+		.fn = held_happen, .ticket = session->cmd->ticket, .slot = GENIE_SLOTS_MAX};
+	CUresult status;
+
+	done.ptr = malloc(args->size);
+	if (!done.ptr)
+		return CUDA_ERROR_OUT_OF_MEMORY;
+	memcpy(done.ptr, args->data, args->size);
+	status =
+		session->drv->cuMemcpyHtoDAsync_v2(args->dst, done.ptr, args->size, stream->handle);
+	if (status != CUDA_SUCCESS) {
+		free(done.ptr);
+		return status;
+	}
+	return genie_complete_add(session, stream, &done);
+}
+
 CUresult
 genie_exec_genieMemcpyHtoDInline(struct genie_session *session,
 				 struct genie_args_genieMemcpyHtoDInline *args)
@@ -58,9 +89,11 @@ genie_exec_genieMemcpyHtoDInline(struct genie_session *session,
 		data = keep(session, data, args->size);
 		if (!data)
 			return CUDA_ERROR_OUT_OF_MEMORY;
+	} else if (session->backend->kind != GENIE_DEVICE_CUDA) {
+		return copy_held(session, stream, args);
 	}
-	/* The driver takes what lies in ordinary memory along before it returns, so the command's
-	 * own bytes can be named. */
+	/* CUDA takes what lies in ordinary memory along before it returns, without waiting for the
+	 * stream (measured up to 128 KiB), so the command's own bytes can be named. */
 	return session->drv->cuMemcpyHtoDAsync_v2(args->dst, data, args->size, stream->handle);
 }
 

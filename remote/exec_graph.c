@@ -123,7 +123,13 @@ genie_exec_genieGraphExecKernelSet(struct genie_session *session,
 	return session->drv->cuGraphExecKernelNodeSetParams_v2(exec, node, &params);
 }
 
-/* ---- host functions ---- */
+/*
+ * ---- host functions ----
+ *
+ * CUDA calls us on a thread of its own, which waits for the client. The other devices call on the
+ * issuing thread; that works where another thread hears the answer (shared memory), and the client
+ * does not ask for it elsewhere.
+ */
 
 /* One for each node, as long as the session: a graph may run it at any time. */
 struct host_node {
@@ -140,39 +146,42 @@ host_node_done(void *data)
 	sem_post(&call->done);
 }
 
-/* The driver calls this on a thread of its own when a launched graph has come here. */
 static void
 host_node_run(void *data)
 {
 	struct host_node *call = data;
 
-	if (!genie_port_host_func(call->session->port, call->id, host_node_done, call))
-		while (sem_wait(&call->done))
-			; /* a signal */
+	if (genie_port_host_func(call->session->port, call->id, host_node_done, call))
+		return; /* the client is gone */
+	while (sem_wait(&call->done))
+		; /* a signal */
 }
 
 CUresult
 genie_exec_genieGraphHostNode(struct genie_session *session,
 			      struct genie_args_genieGraphHostNode *args)
 {
-	struct host_node *call = calloc(1, sizeof(*call));
-	CUDA_HOST_NODE_PARAMS params = {.fn = host_node_run, .userData = call};
+	CUDA_HOST_NODE_PARAMS params = {.fn = host_node_run};
 	CUgraphNode node = NULL;
+	struct host_node *call;
 	void *graph = NULL;
 	CUresult status;
 
+	status = (CUresult)genie_session_resolve(session, GENIE_KIND_GRAPH, (uintptr_t)args->graph,
+						 &graph);
+	if (status == CUDA_SUCCESS)
+		status = nodes_find(session, args->dependencies, args->count);
+	if (status != CUDA_SUCCESS)
+		return status;
+	call = calloc(1, sizeof(*call));
 	if (!call)
 		return CUDA_ERROR_OUT_OF_MEMORY;
 	call->session = session;
 	call->id = args->id;
 	sem_init(&call->done, 0, 0);
-	status = (CUresult)genie_session_resolve(session, GENIE_KIND_GRAPH, (uintptr_t)args->graph,
-						 &graph);
-	if (status == CUDA_SUCCESS)
-		status = nodes_find(session, args->dependencies, args->count);
-	if (status == CUDA_SUCCESS)
-		status = session->drv->cuGraphAddHostNode(&node, graph, args->dependencies,
-							  args->count, &params);
+	params.userData = call;
+	status = session->drv->cuGraphAddHostNode(&node, graph, args->dependencies, args->count,
+						  &params);
 	if (status != CUDA_SUCCESS) {
 		sem_destroy(&call->done);
 		free(call);

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "remote/complete.h"
 #include "remote/exec.h"
+#include "remote/stage.h"
 
 /* ---- marks: the client wants to know when something is done ---- */
 
@@ -139,11 +140,21 @@ event_free_to_record(struct genie_session *session, struct genie_object *object)
 	return fresh;
 }
 
+/* An event that is done says the same of its stream: a program that saw the one and asks for the
+ * other gets no "not ready". */
+static void
+event_done(struct genie_session *session, const struct genie_completion *completion,
+	   CUresult status)
+{
+	genie_port_progress(session->port, (uint32_t)completion->ref, completion->ticket);
+	genie_complete_publish(session, completion, status);
+}
+
 CUresult
 genie_exec_genieEventRecord(struct genie_session *session, struct genie_args_genieEventRecord *args)
 {
 	uint64_t token = (uintptr_t)args->event;
-	struct genie_completion mark = {.fn = genie_complete_publish,
+	struct genie_completion mark = {.fn = event_done,
 					.ticket = session->cmd->ticket,
 					.slot = GENIE_SLOT_EVENT + genie_token_index(token)};
 	struct genie_stream *stream = genie_stream_use(session, (uintptr_t)args->stream);
@@ -169,6 +180,7 @@ genie_exec_genieEventRecord(struct genie_session *session, struct genie_args_gen
 	if (status != CUDA_SUCCESS)
 		return status;
 	mark.event = event;
+	mark.ref = stream->slot;
 	return genie_complete_add(session, stream, &mark);
 }
 
@@ -222,22 +234,24 @@ genie_exec_cuStreamEndCapture(struct genie_session *session,
 /*
  * ---- host functions: the stream waits until the client has run one ----
  *
- * A device that does things in the background calls us on a thread of its own, which may wait for
- * the client. One that does everything at once calls on the issuing thread, which may not: then
- * only what the client hears of the stream waits, in the stream's queue.
+ * CUDA calls us on a thread of its own, which simply waits for the client. The other devices call
+ * on whatever thread is at hand, which may be the issuing one; so there the call only asks the
+ * client, and the stream waits for a flag that is set when the client has answered.
  */
 
 struct host_call {
 	struct genie_session *session;
 	uint64_t id;
-	bool once; /* not part of a captured graph, which may run it again and again */
-	_Atomic bool finished;
+	bool once;              /* not part of a captured graph, which may run it again */
+	_Atomic uint32_t *flag; /* NULL: the calling thread waits for done */
 	sem_t done;
 };
 
 static void
 host_call_free(struct host_call *call)
 {
+	if (call->flag)
+		genie_stage_flag_put(call->session, call->flag);
 	sem_destroy(&call->done);
 	free(call);
 }
@@ -247,16 +261,11 @@ host_call_done(void *data)
 {
 	struct host_call *call = data;
 
-	sem_post(&call->done);
-}
-
-/* Release: what the client did before is visible to who sees the flag. Pairs with complete.c. */
-static void
-host_call_finished(void *data)
-{
-	struct host_call *call = data;
-
-	atomic_store_explicit(&call->finished, true, memory_order_release);
+	/* Release: what the client did before is visible to the stream and to the completer. */
+	if (call->flag)
+		atomic_store_explicit(call->flag, 1, memory_order_release);
+	else
+		sem_post(&call->done);
 }
 
 /* The device calls this when the stream has come here. */
@@ -264,17 +273,15 @@ static void
 host_call_run(void *data)
 {
 	struct host_call *call = data;
-	struct genie_session *session = call->session;
 
-	if (pthread_equal(pthread_self(), session->issuing)) {
-		session->host_inside = call;
-		if (genie_port_host_func(session->port, call->id, host_call_finished, call))
-			host_call_finished(call);
+	if (call->flag)
+		atomic_store_explicit(call->flag, 0, memory_order_relaxed);
+	if (genie_port_host_func(call->session->port, call->id, host_call_done, call))
+		host_call_done(call); /* the client is gone */
+	if (call->flag)
 		return;
-	}
-	if (!genie_port_host_func(session->port, call->id, host_call_done, call))
-		while (sem_wait(&call->done))
-			; /* a signal */
+	while (sem_wait(&call->done))
+		; /* a signal */
 	if (call->once)
 		host_call_free(call);
 }
@@ -288,36 +295,52 @@ host_call_passed(struct genie_session *session, const struct genie_completion *c
 	host_call_free(completion->ptr);
 }
 
+/* The stream waits for the flag, and so does what the client hears of the stream. */
+static CUresult
+host_call_wait(struct genie_session *session, struct genie_stream *stream, struct host_call *call)
+{
+	const struct genie_completion passed = {.fn = host_call_passed,
+						.ticket = session->cmd->ticket,
+						.slot = GENIE_SLOTS_MAX,
+						.ptr = call,
+						.flag = call->flag};
+	CUresult status;
+
+	status = session->drv->cuStreamWaitValue32_v2(
+		stream->handle, (CUdeviceptr)(uintptr_t)call->flag, 1, CU_STREAM_WAIT_VALUE_GEQ);
+	if (status != CUDA_SUCCESS || !call->once)
+		return status;
+	return genie_complete_add(session, stream, &passed);
+}
+
 CUresult
 genie_exec_genieHostFunc(struct genie_session *session, struct genie_args_genieHostFunc *args)
 {
 	struct genie_stream *stream = genie_stream_use(session, (uintptr_t)args->stream);
-	struct genie_completion passed = {
-		.fn = host_call_passed, .ticket = session->cmd->ticket, .slot = GENIE_SLOTS_MAX};
 	struct host_call *call;
+	bool waits = session->backend->kind == GENIE_DEVICE_CUDA;
 	CUresult status;
-	bool once;
 
 	if (!stream)
 		return CUDA_ERROR_INVALID_HANDLE;
+	genie_stage_register(session);
 	call = calloc(1, sizeof(*call));
 	if (!call)
 		return CUDA_ERROR_OUT_OF_MEMORY;
-	once = !genie_stream_capturing(session, stream);
+	sem_init(&call->done, 0, 0);
 	call->session = session;
 	call->id = args->id;
-	call->once = once;
-	sem_init(&call->done, 0, 0);
-	session->host_inside = NULL;
-	status = session->drv->cuLaunchHostFunc(stream->handle, host_call_run, call);
-	if (status != CUDA_SUCCESS) {
+	call->once = !genie_stream_capturing(session, stream);
+	if (!waits)
+		call->flag = genie_stage_flag_get(session);
+	if (!waits && !call->flag) {
 		host_call_free(call);
-		return status;
+		return CUDA_ERROR_OUT_OF_MEMORY;
 	}
-	/* Called on another thread, the call may be gone already. */
-	if (!once || session->host_inside != call)
-		return CUDA_SUCCESS;
-	passed.ptr = call;
-	passed.flag = &call->finished;
-	return genie_complete_add(session, stream, &passed);
+	status = session->drv->cuLaunchHostFunc(stream->handle, host_call_run, call);
+	if (status != CUDA_SUCCESS)
+		host_call_free(call);
+	else if (!waits)
+		status = host_call_wait(session, stream, call);
+	return status;
 }

@@ -25,7 +25,6 @@ genie_session_init(struct genie_session *session, const struct genie_session_opt
 	*session = (struct genie_session){.backend = opts->backend,
 					  .drv = &opts->backend->drv,
 					  .port = opts->port,
-					  .issuing = pthread_self(),
 					  .devices = opts->devices,
 					  .device_count = opts->device_count,
 					  .device_window = opts->device_window,
@@ -192,15 +191,13 @@ answer(struct genie_session *session, const struct genie_cmd *cmd, struct genie_
 	genie_port_reply(session->port, cmd->lane, cmd->ticket, (int32_t)status, payload, size);
 }
 
-int
-genie_session_execute(struct genie_session *session, const struct genie_cmd *cmd)
+static int
+execute(struct genie_session *session, const struct genie_cmd *cmd)
 {
 	struct genie_pool pool;
 	struct genie_call call;
 	CUresult status;
 
-	session->cmd = cmd;
-	session->deferred = false;
 	if (!decode(session, cmd, &pool, &call))
 		return -EPROTO;
 	status = ctx_enter(session, cmd);
@@ -224,6 +221,18 @@ genie_session_execute(struct genie_session *session, const struct genie_cmd *cmd
 	if (status != CUDA_SUCCESS)
 		genie_mark_release(session, &call);
 	return 0;
+}
+
+int
+genie_session_execute(struct genie_session *session, const struct genie_cmd *cmd)
+{
+	int error;
+
+	session->cmd = cmd;
+	session->deferred = false;
+	error = execute(session, cmd);
+	session->cmd = NULL;
+	return error;
 }
 
 CUresult
@@ -253,6 +262,7 @@ genie_session_driver(struct genie_session *session)
 const struct genie_nvml *
 genie_session_nvml(struct genie_session *session)
 {
+	genie_nvml_open(session);
 	return &session->backend->nvml;
 }
 
@@ -270,6 +280,8 @@ genie_session_resolve(struct genie_session *session, enum genie_kind kind, uint6
 		*ret_handle = stream->handle;
 		return CUDA_SUCCESS;
 	}
+	if (kind == GENIE_KIND_NVMLDEV)
+		genie_nvml_open(session);
 	object = genie_object_find(&session->objects, kind, token);
 	if (!object)
 		return CUDA_ERROR_INVALID_HANDLE;

@@ -79,20 +79,20 @@ struct genie_session {
 	struct genie_objects objects;
 	struct genie_ctx *ctxs[GENIE_SLOT_CTXS]; /* by index of the token */
 
-	pthread_t issuing; /* the thread that executes commands */
 	bool attends;      /* it calls genie_complete_attend() when there is no command */
+	_Atomic bool idle; /* it has no command: who looks at the device disturbs nobody */
 
 	/* the command in hand */
 	const struct genie_cmd *cmd;
 	bool deferred;             /* the completing thread answers it */
 	bool bye;                  /* the client has said goodbye */
-	const void *host_inside;   /* host function that the device called at once */
 	bool fatal;                /* the client broke the protocol: the session ends */
 	struct genie_ctx *current; /* the driver's current context of the issuing thread */
 	void *scratch;             /* memory that commands are decoded in */
 
 	uint64_t epoch; /* fence.c */
 	struct genie_fence *fence;
+	bool nvml_open;    /* nvml.c */
 	uint32_t captures; /* streams that the client began to capture and did not end */
 
 	struct genie_completer *completer; /* complete.c */
@@ -133,6 +133,11 @@ void genie_session_error(struct genie_session *session, uint64_t ticket, uint32_
 
 /* The context is lost with this status: every later call fails. */
 bool genie_status_sticky(CUresult status);
+
+/* ---- nvml.c ---- */
+
+/* Starts NVML and finds the devices, once; quiet when there is none. */
+void genie_nvml_open(struct genie_session *session);
 
 /* ---- context.c ---- */
 

@@ -14,6 +14,11 @@ void genie_stage_fini(struct genie_session *session);
  * issuing thread waits for them. */
 void genie_stage_register(struct genie_session *session);
 
+/* A word that the device can wait for, 0. NULL: none left. */
+_Atomic uint32_t *genie_stage_flag_get(struct genie_session *session);
+/* Any thread; the device does not look at it any more. */
+void genie_stage_flag_put(struct genie_session *session, _Atomic uint32_t *flag);
+
 /* A buffer of GENIE_REPLY_MAX bytes. Waits for one to be given back. */
 void *genie_stage_get(struct genie_session *session);
 /* Any thread. */

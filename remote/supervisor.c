@@ -345,8 +345,6 @@ ready(const struct watch *watch, int fd)
 	return false;
 }
 
-/* A greeter that has said its word hangs up; its end comes as a signal. Not watched until then, a
- * closed socket would wake the loop again and again: the wait below is what avoids that. */
 static void
 serve_round(struct supervisor *sup, const struct watch *watch)
 {

@@ -232,8 +232,11 @@ command_next(struct worker *worker, const struct genie_cmd **ret_cmd)
 	do
 		error = genie_port_next(worker->port, 0, ret_cmd);
 	while (error == -EAGAIN && genie_complete_attend(&worker->session));
-	if (error == -EAGAIN)
+	if (error == -EAGAIN) {
+		atomic_store_explicit(&worker->session.idle, true, memory_order_relaxed);
 		error = genie_port_next(worker->port, NEXT_MS, ret_cmd);
+		atomic_store_explicit(&worker->session.idle, false, memory_order_relaxed);
+	}
 	genie_complete_hand_over(&worker->session);
 	return error;
 }
@@ -255,10 +258,26 @@ commands_run(struct worker *worker)
 		if (error == -EPROTO)
 			return "the client broke the protocol";
 		if (error)
-			return "the client is gone";
+			return "the client ended";
 		if (worker->session.bye)
 			return "the client said goodbye";
 	}
+}
+
+/* No more credit than there is memory now: other sessions may have taken it. Known without making
+ * a context for the first device only; a client that asks for more is told the truth anyway. */
+static void
+credit_bound(struct worker *worker)
+{
+	const struct genie_driver *drv = &worker->backend.drv;
+	CUcontext current = NULL;
+	size_t free_bytes = 0;
+	size_t total = 0;
+
+	if (drv->cuCtxGetCurrent(&current) == CUDA_SUCCESS && current &&
+	    drv->cuMemGetInfo_v2(&free_bytes, &total) == CUDA_SUCCESS &&
+	    worker->devices[0].credit > free_bytes / 2)
+		worker->devices[0].credit = free_bytes / 2;
 }
 
 static struct genie_welcome
@@ -316,9 +335,13 @@ port_open(struct worker *worker, const struct genie_control *order, int fd, char
 static void
 output(void *data, const char *text, size_t len)
 {
+	static _Atomic uint64_t printed;
 	struct worker *worker = data;
 
 	genie_port_output(worker->port, text, len);
+	/* A client that waited for the device can tell whether it has seen all of it. */
+	genie_port_progress(worker->port, GENIE_SLOT_OUTPUT,
+			    atomic_fetch_add_explicit(&printed, len, memory_order_relaxed) + len);
 }
 
 /* One session, and the end of the process. */
@@ -333,6 +356,7 @@ serve(struct worker *worker, const struct genie_control *order, int fd)
 	pthread_t control;
 
 	worker->connection = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	credit_bound(worker);
 	if (port_open(worker, order, fd, err, sizeof(err))) {
 		tell(worker, GENIE_CONTROL_ENDED, *err ? err : "the session cannot be opened");
 		end(1);

@@ -67,7 +67,7 @@ cpu_cuEventDestroy_v2(CUevent handle)
 		return CUDA_ERROR_INVALID_HANDLE;
 	event->magic = 0;
 	genie_cpu_event_unref(event);
-	return CUDA_SUCCESS;
+	return genie_cpu_lost();
 }
 
 static CUresult

@@ -253,7 +253,7 @@ cpu_cuModuleUnload(CUmodule handle)
 	for (struct genie_cpu_function *f = module->functions; f; f = f->next)
 		f->magic = 0;
 	genie_cpu_module_unref(module);
-	return CUDA_SUCCESS;
+	return genie_cpu_lost();
 }
 
 static CUresult
@@ -307,6 +307,9 @@ cpu_cuModuleGetFunction(CUfunction *ret_function, CUmodule handle, const char *n
 		return CUDA_ERROR_INVALID_HANDLE;
 	if (!ret_function || !name)
 		return CUDA_ERROR_INVALID_VALUE;
+	status = genie_cpu_lost();
+	if (status != CUDA_SUCCESS)
+		return status;
 	status = module_function(module, name, &function);
 	if (status == CUDA_SUCCESS)
 		*ret_function = (CUfunction)function;

@@ -92,8 +92,12 @@ genie_cpu_accessible(uint64_t addr, size_t size, bool write)
 		struct genie_cpu_range *range = genie_cpu_range_find_locked(addr);
 
 		ok = range && (write ? range->writable : range->readable);
-		if (ok)
-			addr = range->addr + range->size;
+		if (!ok)
+			break;
+		addr = range->addr + range->size;
+		/* mappings continue each other; allocations that touch do so by chance */
+		ok = addr >= end || range->kind == GENIE_CPU_RANGE_MAPPED ||
+		     range->kind == GENIE_CPU_RANGE_REGISTER;
 	}
 	pthread_mutex_unlock(&genie_cpu.lock);
 	return ok;

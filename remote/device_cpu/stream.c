@@ -294,7 +294,7 @@ cpu_cuStreamDestroy_v2(CUstream handle)
 	    !genie_cpu_is(stream, GENIE_CPU_STREAM))
 		return CUDA_ERROR_INVALID_HANDLE;
 	genie_cpu_stream_delete(stream);
-	return CUDA_SUCCESS;
+	return genie_cpu_lost();
 }
 
 static CUresult

@@ -396,7 +396,8 @@ read_operand(struct parser *ps, struct ptx_operand *op, int depth)
 		read_list(ps, op, '}', depth);
 		return;
 	}
-	if (c == '!' && (lx->p[1] == '%' || lx->p[1] == '_' || lx->p[1] == ' ')) {
+	/* "!p" is a predicate's opposite; "!1" is a constant. */
+	if (c == '!' && (lx->p[1] < '0' || lx->p[1] > '9') && lx->p[1] != '(') {
 		lx->p++;
 		read_operand(ps, op, depth + 1);
 		op->negate = !op->negate;

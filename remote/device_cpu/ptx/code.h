@@ -209,7 +209,7 @@ struct ptx_code {
 	const struct ptx_variable **shared;
 	uint32_t nshared;
 	uint8_t indirect;        /* has indirect calls */
-	uint8_t blocks_progress; /* may wait for other blocks: reserved */
+	uint8_t reserved_shared; /* asks for the system's part of shared memory */
 	uint32_t unsupported;    /* statements that fault when executed */
 	struct ptx_arena arena;  /* lists and descriptions of instructions */
 };

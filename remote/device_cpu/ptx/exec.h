@@ -21,6 +21,8 @@ enum {
 	PTX_MAX_WARPS = PTX_MAX_THREADS / PTX_LANES,
 	PTX_BUDGET = 4096,    /* backward branches before other warps get a turn */
 	PTX_MAX_DEPTH = 4096, /* of calls */
+	/* Behind a block's shared memory, for programs that ask where the system's own part is. */
+	PTX_RESERVED_SHARED = 2048,
 };
 
 /* What insn->n says of instructions that come in several kinds. */

@@ -67,31 +67,108 @@ pattern_32(const uint32_t *address, uint32_t step)
 #endif
 }
 
+/* Whether no address has one of the low bits of @mask. */
+PTX_INLINE int
+none_has_bits_64(const uint64_t *a, uint64_t mask)
+{
+#if defined(__AVX2__)
+	const __m256i *v = (const __m256i *)a;
+	__m256i all = _mm256_loadu_si256(v);
+
+	for (int k = 1; k < 8; k++)
+		all = _mm256_or_si256(all, _mm256_loadu_si256(v + k));
+	return _mm256_testz_si256(all, _mm256_set1_epi64x((long long)mask));
+#else
+	uint64_t all = 0;
+
+	for (int l = 0; l < PTX_LANES; l++)
+		all |= a[l];
+	return !(all & mask);
+#endif
+}
+
+/* Whether no address has one of the low bits of @mask and none is above @highest. */
+PTX_INLINE int
+all_below_32(const uint32_t *a, uint32_t mask, uint32_t highest)
+{
+#if defined(__AVX2__)
+	const __m256i *v = (const __m256i *)a;
+	const __m256i a0 = _mm256_loadu_si256(v), a1 = _mm256_loadu_si256(v + 1);
+	const __m256i a2 = _mm256_loadu_si256(v + 2), a3 = _mm256_loadu_si256(v + 3);
+	const __m256i all = _mm256_or_si256(_mm256_or_si256(a0, a1), _mm256_or_si256(a2, a3));
+	const __m256i limit = _mm256_set1_epi32((int)highest);
+	const __m256i max = _mm256_max_epu32(_mm256_max_epu32(a0, a1), _mm256_max_epu32(a2, a3));
+	const __m256i above = _mm256_xor_si256(_mm256_max_epu32(max, limit), limit);
+
+	return _mm256_testz_si256(all, _mm256_set1_epi32((int)mask)) &
+	       _mm256_testz_si256(above, above);
+#else
+	uint32_t all = 0, max = 0;
+
+	for (int l = 0; l < PTX_LANES; l++) {
+		all |= a[l];
+		max = a[l] > max ? a[l] : max;
+	}
+	return !(all & mask) && max <= highest;
+#endif
+}
+
 /*
- * The pattern of lanes @l … @l + 7 that access @bytes each, and the host address of the first.
- * Rows and equal addresses are inside their space and aligned; anything doubtful is SCATTERED.
+ * Whether all 32 lanes are active, aligned, and inside their space, so that nothing more needs to
+ * be looked at. A no is not the last word: the slow way looks at each lane.
  */
+PTX_INLINE int
+all_addresses_fit(const struct ptx_insn *i, const uint8_t *regs, struct ptx_warp *w, int way,
+		  uint32_t bytes, uint32_t align)
+{
+	if (w->mask != UINT32_MAX || (i->offset & (int32_t)(align - 1)))
+		return 0;
+	if (way == PTX_BY_ADDRESS)
+		return none_has_bits_64((const uint64_t *)(const void *)(regs + i->a), align - 1);
+
+	uint64_t size = way == PTX_BY_WINDOW ? ptx_window_of(i, w)->size : w->local_stride;
+	uint64_t highest = size - bytes - (uint64_t)(int64_t)i->offset;
+
+	/* A negative offset, or one beyond the end, makes this a huge number. */
+	if (highest > size)
+		return 0;
+	return all_below_32((const uint32_t *)(const void *)(regs + i->a), align - 1,
+			    (uint32_t)highest);
+}
+
+/* The pattern of lanes @g … @g + 7 that access @bytes each, and the host address of the first. */
 PTX_INLINE enum pattern
 group_pattern(const struct ptx_insn *i, const uint8_t *regs, struct ptx_warp *w, int way,
-	      uint32_t l, uint32_t bytes, uint32_t align, uint8_t **ret_first)
+	      uint32_t g, uint32_t bytes, uint8_t **ret_first)
 {
-	enum pattern pattern;
-	uint64_t first = ptx_lane_address(i, regs, i->a, i->offset, way, l);
-
-	if (way == PTX_BY_LANE || (w->mask >> l & 0xff) != 0xff || first & (align - 1))
-		return SCATTERED;
 	if (way == PTX_BY_ADDRESS) {
-		*ret_first = (uint8_t *)(uintptr_t)first;
-		return pattern_64((const uint64_t *)(const void *)(regs + i->a) + l, bytes);
+		const uint64_t *a = (const uint64_t *)(const void *)(regs + i->a) + g;
+
+		*ret_first = (uint8_t *)(uintptr_t)(a[0] + (uint64_t)(int64_t)i->offset);
+		return pattern_64(a, bytes);
 	}
-	pattern = pattern_32((const uint32_t *)(const void *)(regs + i->a) + l, bytes);
-	first = (uint32_t)first;
+	const uint32_t *a = (const uint32_t *)(const void *)(regs + i->a) + g;
 
-	const struct ptx_window *window = ptx_window_of(i, w);
-	uint64_t end = first + (pattern == ROW ? GROUP * bytes : bytes);
+	if (way == PTX_BY_WINDOW) {
+		*ret_first = ptx_window_of(i, w)->base + a[0] + i->offset;
+		return pattern_32(a, bytes);
+	}
+	*ret_first = w->local + g * w->local_stride + a[0] + i->offset;
+	return SCATTERED; /* each lane has its own piece */
+}
 
-	*ret_first = window->base + first;
-	return end <= window->size ? pattern : SCATTERED;
+/* The host address of one lane's access that is known to fit. */
+PTX_INLINE uint8_t *
+fitting_pointer(const struct ptx_insn *i, const uint8_t *regs, struct ptx_warp *w, int way,
+		uint32_t l)
+{
+	uint64_t address = ptx_lane_address(i, regs, i->a, i->offset, way, l);
+
+	if (way == PTX_BY_ADDRESS)
+		return (uint8_t *)(uintptr_t)address;
+	if (way == PTX_BY_WINDOW)
+		return ptx_window_of(i, w)->base + address;
+	return w->local + l * w->local_stride + address;
 }
 
 /* One lane's pointer for @bytes, or the handler returns with the fault. */
@@ -104,33 +181,40 @@ group_pattern(const struct ptx_insn *i, const uint8_t *regs, struct ptx_warp *w,
 /* Memory is read and written in place, whatever its alignment in the host's eyes. */
 #define IN_MEMORY(M) typedef M in_memory __attribute__((aligned(1), may_alias))
 
+#define EACH_GROUP for (uint32_t g = 0; g < PTX_LANES; g += GROUP)
+
 /* Memory holds M, registers R. */
 #define LOAD(name, way, M, R)                                                                      \
 	PTX_UNCHECKED PTX_HANDLER(name)                                                            \
 	{                                                                                          \
 		IN_MEMORY(M);                                                                      \
 		R *d = PTX_REG(R, i->dst);                                                         \
+		uint8_t *first;                                                                    \
 		w->pc = i;                                                                         \
-		for (uint32_t g = 0; g < PTX_LANES; g += GROUP) {                                  \
-			uint8_t *first = NULL;                                                     \
-			switch (group_pattern(i, regs, w, way, g, sizeof(M), sizeof(M), &first)) { \
-			case ROW:                                                                  \
+		if (!all_addresses_fit(i, regs, w, way, sizeof(M), sizeof(M))) {                   \
+			PTX_EACH_ACTIVE(l, w->mask)                                                \
+			{                                                                          \
+				LANE_POINTER(p, way, l, sizeof(M), sizeof(M));                     \
+				d[l] = (R) * (const in_memory *)(const void *)p;                   \
+			}                                                                          \
+			return i + 1;                                                              \
+		}                                                                                  \
+		EACH_GROUP                                                                         \
+		{                                                                                  \
+			enum pattern pattern =                                                     \
+				group_pattern(i, regs, w, way, g, sizeof(M), &first);              \
+			if (pattern == ROW) {                                                      \
 				EACH_OF_GROUP                                                      \
 				d[g + k] = (R)((const in_memory *)(const void *)first)[k];         \
-				break;                                                             \
-			case SAME: {                                                               \
+			} else if (pattern == SAME) {                                              \
 				const M m = *(const in_memory *)(const void *)first;               \
 				EACH_OF_GROUP                                                      \
 				d[g + k] = (R)m;                                                   \
-				break;                                                             \
-			}                                                                          \
-			case SCATTERED:                                                            \
-				PTX_EACH_ACTIVE(l, w->mask & 0xffu << g)                           \
-				{                                                                  \
-					LANE_POINTER(p, way, l, sizeof(M), sizeof(M));             \
-					d[l] = (R) * (const in_memory *)(const void *)p;           \
-				}                                                                  \
-				break;                                                             \
+			} else {                                                                   \
+				for (uint32_t l = g; l < g + GROUP; l++)                           \
+					d[l] = (R) *                                               \
+					       (const in_memory *)(const void *)fitting_pointer(   \
+						       i, regs, w, way, l);                        \
 			}                                                                          \
 		}                                                                                  \
 		return i + 1;                                                                      \
@@ -141,84 +225,95 @@ group_pattern(const struct ptx_insn *i, const uint8_t *regs, struct ptx_warp *w,
 	{                                                                                          \
 		IN_MEMORY(M);                                                                      \
 		const R *s = PTX_REG(const R, i->b);                                               \
+		uint8_t *first;                                                                    \
 		w->pc = i;                                                                         \
-		for (uint32_t g = 0; g < PTX_LANES; g += GROUP) {                                  \
-			uint8_t *first = NULL;                                                     \
-			if (group_pattern(i, regs, w, way, g, sizeof(M), sizeof(M), &first) ==     \
-			    ROW) {                                                                 \
-				EACH_OF_GROUP((in_memory *)(void *)first)[k] = (M)s[g + k];        \
-				continue;                                                          \
-			}                                                                          \
-			PTX_EACH_ACTIVE(l, w->mask & 0xffu << g)                                   \
+		if (!all_addresses_fit(i, regs, w, way, sizeof(M), sizeof(M))) {                   \
+			PTX_EACH_ACTIVE(l, w->mask)                                                \
 			{                                                                          \
 				LANE_POINTER(p, way, l, sizeof(M), sizeof(M));                     \
 				*(in_memory *)(void *)p = (M)s[l];                                 \
+			}                                                                          \
+			return i + 1;                                                              \
+		}                                                                                  \
+		EACH_GROUP                                                                         \
+		{                                                                                  \
+			if (group_pattern(i, regs, w, way, g, sizeof(M), &first) == ROW) {         \
+				EACH_OF_GROUP((in_memory *)(void *)first)[k] = (M)s[g + k];        \
+			} else {                                                                   \
+				for (uint32_t l = g; l < g + GROUP; l++)                           \
+					*(in_memory *)(void *)fitting_pointer(i, regs, w, way,     \
+									      l) = (M)s[l];        \
 			}                                                                          \
 		}                                                                                  \
 		return i + 1;                                                                      \
 	}
 
 /* n elements per lane, side by side in memory, each in a register of its own. */
-#define LOAD_VECTOR(name, way, M, R)                                                               \
-	PTX_UNCHECKED PTX_HANDLER(name)                                                            \
-	{                                                                                          \
-		const uint32_t n = i->n, bytes = n * sizeof(M);                                    \
-		const uint32_t align = vector_align(bytes);                                        \
-		w->pc = i;                                                                         \
-		for (uint32_t g = 0; g < PTX_LANES; g += GROUP) {                                  \
-			uint8_t *first = NULL;                                                     \
-			enum pattern pattern =                                                     \
-				group_pattern(i, regs, w, way, g, bytes, align, &first);           \
-			if (pattern != SCATTERED) {                                                \
-				const uint32_t step = pattern == ROW ? n : 0;                      \
-				M m[8 * GROUP];                                                    \
-				memcpy(m, first, pattern == ROW ? GROUP * bytes : bytes);          \
-				for (uint32_t e = 0; e < n; e++) {                                 \
-					R *d = PTX_REG(R, i->list[e]) + g;                         \
-					for (uint32_t k = 0; k < GROUP; k++)                       \
-						d[k] = (R)m[k * step + e];                         \
-				}                                                                  \
-				continue;                                                          \
-			}                                                                          \
-			PTX_EACH_ACTIVE(l, w->mask & 0xffu << g)                                   \
-			{                                                                          \
-				M m[8];                                                            \
-				LANE_POINTER(p, way, l, bytes, align);                             \
-				for (uint32_t e = 0; e < n; e++)                                   \
-					memcpy(&m[e], p + e * sizeof(M), sizeof(M));               \
-				for (uint32_t e = 0; e < n; e++)                                   \
-					PTX_REG(R, i->list[e])[l] = (R)m[e];                       \
-			}                                                                          \
-		}                                                                                  \
-		return i + 1;                                                                      \
+#define LOAD_VECTOR(name, way, M, R)                                                                  \
+	PTX_UNCHECKED PTX_HANDLER(name)                                                               \
+	{                                                                                             \
+		IN_MEMORY(M);                                                                         \
+		const uint32_t n = i->n, bytes = n * sizeof(M);                                       \
+		const uint32_t align = vector_align(bytes);                                           \
+		uint8_t *first;                                                                       \
+		w->pc = i;                                                                            \
+		if (!all_addresses_fit(i, regs, w, way, bytes, align)) {                              \
+			PTX_EACH_ACTIVE(l, w->mask)                                                   \
+			{                                                                             \
+				M m[8];                                                               \
+				LANE_POINTER(p, way, l, bytes, align);                                \
+				for (uint32_t e = 0; e < n; e++)                                      \
+					m[e] = ((const in_memory *)(const void *)p)[e];               \
+				for (uint32_t e = 0; e < n; e++)                                      \
+					PTX_REG(R, i->list[e])[l] = (R)m[e];                          \
+			}                                                                             \
+			return i + 1;                                                                 \
+		}                                                                                     \
+		EACH_GROUP                                                                            \
+		{                                                                                     \
+			enum pattern pattern = group_pattern(i, regs, w, way, g, bytes, &first);      \
+			const in_memory *from[GROUP];                                                 \
+			for (uint32_t k = 0; k < GROUP; k++)                                          \
+				from[k] =                                                             \
+					(const in_memory                                              \
+						 *)(const void                                        \
+							    *)(pattern == SCATTERED                   \
+								       ? fitting_pointer(i, regs,     \
+											 w, way,      \
+											 g + k)       \
+								       : first + (pattern == ROW      \
+											  ? k * bytes \
+											  : 0));      \
+			for (uint32_t e = 0; e < n; e++) {                                            \
+				R *d = PTX_REG(R, i->list[e]) + g;                                    \
+				for (uint32_t k = 0; k < GROUP; k++)                                  \
+					d[k] = (R)from[k][e];                                         \
+			}                                                                             \
+		}                                                                                     \
+		return i + 1;                                                                         \
 	}
 
 #define STORE_VECTOR(name, way, M, R)                                                              \
 	PTX_UNCHECKED PTX_HANDLER(name)                                                            \
 	{                                                                                          \
+		IN_MEMORY(M);                                                                      \
 		const uint32_t n = i->n, bytes = n * sizeof(M);                                    \
 		const uint32_t align = vector_align(bytes);                                        \
 		w->pc = i;                                                                         \
-		for (uint32_t g = 0; g < PTX_LANES; g += GROUP) {                                  \
-			uint8_t *first = NULL;                                                     \
-			if (group_pattern(i, regs, w, way, g, bytes, align, &first) == ROW) {      \
-				M m[8 * GROUP];                                                    \
-				for (uint32_t e = 0; e < n; e++) {                                 \
-					const R *s = PTX_REG(const R, i->list[e]) + g;             \
-					for (uint32_t k = 0; k < GROUP; k++)                       \
-						m[k * n + e] = (M)s[k];                            \
-				}                                                                  \
-				memcpy(first, m, GROUP *bytes);                                    \
-				continue;                                                          \
-			}                                                                          \
-			PTX_EACH_ACTIVE(l, w->mask & 0xffu << g)                                   \
+		if (!all_addresses_fit(i, regs, w, way, bytes, align)) {                           \
+			PTX_EACH_ACTIVE(l, w->mask)                                                \
 			{                                                                          \
 				LANE_POINTER(p, way, l, bytes, align);                             \
-				for (uint32_t e = 0; e < n; e++) {                                 \
-					M m = (M)PTX_REG(const R, i->list[e])[l];                  \
-					memcpy(p + e * sizeof(M), &m, sizeof(M));                  \
-				}                                                                  \
+				for (uint32_t e = 0; e < n; e++)                                   \
+					((in_memory *)(void *)p)[e] =                              \
+						(M)PTX_REG(const R, i->list[e])[l];                \
 			}                                                                          \
+			return i + 1;                                                              \
+		}                                                                                  \
+		for (uint32_t l = 0; l < PTX_LANES; l++) {                                         \
+			in_memory *p = (in_memory *)(void *)fitting_pointer(i, regs, w, way, l);   \
+			for (uint32_t e = 0; e < n; e++)                                           \
+				p[e] = (M)PTX_REG(const R, i->list[e])[l];                         \
 		}                                                                                  \
 		return i + 1;                                                                      \
 	}

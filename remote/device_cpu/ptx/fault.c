@@ -30,10 +30,15 @@ describe(struct ptx_warp *w, const struct ptx_insn *insn, int kind, uint32_t lan
 	fault->thread[0] = thread % size[0];
 	fault->thread[1] = thread / size[0] % size[1];
 	fault->thread[2] = thread / (size[0] * size[1]);
+	const char *kernel = w->launch->kernel->function->name;
+	const char *function = w->frame->code->function->name;
+	int inside = strcmp(kernel, function) != 0;
+
 	snprintf(fault->text, sizeof(fault->text),
-		 "%.60s, block (%u,%u,%u) thread (%u,%u,%u), PTX line %u: %.120s",
-		 w->frame->code->function->name, fault->block[0], fault->block[1], fault->block[2],
-		 fault->thread[0], fault->thread[1], fault->thread[2], insn->line, what);
+		 "%.60s, block (%u,%u,%u) thread (%u,%u,%u), PTX line %u%s%.40s: %.90s", kernel,
+		 fault->block[0], fault->block[1], fault->block[2], fault->thread[0],
+		 fault->thread[1], fault->thread[2], insn->line, inside ? " in " : "",
+		 inside ? function : "", what);
 }
 
 const struct ptx_insn *

@@ -133,8 +133,14 @@ ptx_special_value(const struct ptx_warp *w, enum ptx_special special, uint32_t l
 	case PTX_S_ENVREG2:
 		return (uint32_t)(uintptr_t)launch->workspace;
 	case PTX_S_RESERVED_SMEM_BEGIN:
+	case PTX_S_RESERVED_SMEM_0:
+		return launch->shared_total;
+	case PTX_S_RESERVED_SMEM_1:
+		return launch->shared_total + PTX_RESERVED_SHARED / 2;
 	case PTX_S_RESERVED_SMEM_END:
+		return launch->shared_total + PTX_RESERVED_SHARED;
 	case PTX_S_RESERVED_SMEM_CAP:
+		return PTX_RESERVED_SHARED;
 	case PTX_S_GRAPH_EXEC:
 	case PTX_S_NONE:
 	case PTX_S_COUNT:

@@ -64,6 +64,8 @@ new_block(const struct ptx_launch_state *launch, uint32_t worker)
 	block->worker = worker;
 	block->nwarps = launch->nwarps;
 	block->shared_size = launch->shared_total;
+	if (launch->kernel->code->reserved_shared)
+		block->shared_size += PTX_RESERVED_SHARED;
 	block->local_size = launch->local_stride * PTX_LANES * launch->nwarps;
 	block->warps = aligned_alloc(64, (launch->nwarps * sizeof(*block->warps) + 63) & ~63ull);
 	if (!block->warps)

@@ -579,15 +579,11 @@ emit_insn(struct ptx_lower *l, struct ptx_insn *insn, struct ptx_ir *ir)
 
 	*insn = ir->insn;
 	insn->exec = handlers[insn->op];
-	if (ir->roles & (PTX_DEF_DST | PTX_USE_DST))
-		insn->dst = place_of(l, insn->dst);
-	if (ir->roles & PTX_USE_A)
-		insn->a = place_of(l, insn->a);
-	if (ir->roles & PTX_USE_B)
-		insn->b = place_of(l, insn->b);
-	if (ir->roles & PTX_USE_C)
-		insn->c = place_of(l, insn->c);
-	if (ir->roles & PTX_USE_D)
+	insn->dst = ir->roles & (PTX_DEF_DST | PTX_USE_DST) ? place_of(l, insn->dst) : 0;
+	insn->a = ir->roles & PTX_USE_A ? place_of(l, insn->a) : 0;
+	insn->b = ir->roles & PTX_USE_B ? place_of(l, insn->b) : 0;
+	insn->c = ir->roles & PTX_USE_C ? place_of(l, insn->c) : 0;
+	if (ir->roles & PTX_USE_D) /* else it may be an offset */
 		insn->d = place_of(l, insn->d);
 	insn->guard = place_of(l, insn->guard);
 	if (insn->guard || (insn->flags & PTX_INSN_ROUND && insn->flags & PTX_INSN_PURE))

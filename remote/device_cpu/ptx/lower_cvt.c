@@ -362,13 +362,45 @@ from_fp8(struct ptx_lower *l, const struct ptx_stmt *stmt, enum ptx_type from)
 	ptx_emit(l, PTX_H_mov_32, ptx_result(l, &stmt->ops[0], 4), value, NONE, NONE);
 }
 
+/*
+ * cvt.pack.sat: two integers, limited to a narrow type, side by side; of 8 bits, in front of the
+ * low half of c.
+ */
+static void
+pack_integers(struct ptx_lower *l, const struct ptx_stmt *stmt)
+{
+	enum ptx_type to = stmt->types[0], from = stmt->types[1];
+	uint32_t bytes = ptx_type_size(to), parts[2];
+
+	if (stmt->ntypes < 2 || ptx_type_size(from) != 4 || !is_int(to) || bytes > 2 ||
+	    stmt->nops != (bytes == 1 ? 4 : 3)) {
+		ptx_unsupported(l);
+		return;
+	}
+	for (int i = 0; i < 2; i++) {
+		uint32_t value = ptx_use(l, &stmt->ops[2 - i], from);
+
+		parts[i] = ptx_resized(l, saturated(l, value, from, to), 2, 0);
+	}
+	if (bytes == 2) {
+		ptx_emit(l, PTX_H_pack_16_32, ptx_result(l, &stmt->ops[0], 4), parts[0], parts[1],
+			 NONE);
+		return;
+	}
+	uint32_t pair = ptx_temp(l, PTX_H_pack_8_16, parts[0], parts[1], NONE);
+	uint32_t c = ptx_use(l, &stmt->ops[3], PTX_T_B32);
+
+	c = ptx_temp(l, PTX_H_narrow_32_16, c, NONE, NONE);
+	ptx_emit(l, PTX_H_pack_16_32, ptx_result(l, &stmt->ops[0], 4), pair, c, NONE);
+}
+
 void
 ptx_lower_cvt(struct ptx_lower *l, const struct ptx_stmt *stmt)
 {
 	enum ptx_type to = stmt->types[0], from = stmt->types[1];
 
 	if (ptx_has(stmt, PTX_M_PACK)) {
-		ptx_unsupported(l);
+		pack_integers(l, stmt);
 		return;
 	}
 	if (stmt->ntypes < 2 || stmt->nops < 2) {
