@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -105,9 +106,13 @@ shared_memory(size_t size)
 }
 
 /* Two cache lines and two processes that spin. */
-struct raw_shm {
+struct raw_lines {
 	_Alignas(128) _Atomic uint64_t ask;
 	_Alignas(128) _Atomic uint64_t answer;
+};
+
+struct raw_shm {
+	struct raw_lines *lines;
 	pid_t pid;
 };
 
@@ -123,35 +128,37 @@ wait_for(_Atomic uint64_t *word, uint64_t value)
 	}
 }
 
-static struct raw_shm *
+static struct raw_shm
 raw_shm_start(void)
 {
-	struct raw_shm *raw = shared_memory(sizeof(*raw));
+	struct raw_shm raw = {.lines = shared_memory(sizeof(*raw.lines))};
 
-	raw->pid = fork();
-	if (!raw->pid) {
+	raw.pid = fork();
+	if (!raw.pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		for (uint64_t i = 1;; i++) {
-			wait_for(&raw->ask, i);
-			atomic_store_explicit(&raw->answer, i, memory_order_release);
+			wait_for(&raw.lines->ask, i);
+			atomic_store_explicit(&raw.lines->answer, i, memory_order_release);
 		}
 	}
-	kill(raw->pid, SIGSTOP);
+	kill(raw.pid, SIGSTOP);
 	return raw;
 }
 
 static double
-raw_shm_call_us(struct raw_shm *raw)
+raw_shm_call_us(const struct raw_shm *raw)
 {
-	uint64_t base = atomic_load(&raw->ask);
+	struct raw_lines *lines = raw->lines;
+	uint64_t base = atomic_load(&lines->ask);
 	double start, end;
 
 	kill(raw->pid, SIGCONT);
-	atomic_store_explicit(&raw->ask, ++base, memory_order_release);
-	wait_for(&raw->answer, base);
+	atomic_store_explicit(&lines->ask, ++base, memory_order_release);
+	wait_for(&lines->answer, base);
 	start = now_ns();
 	for (uint64_t i = 1; i <= CALLS; i++) {
-		atomic_store_explicit(&raw->ask, base + i, memory_order_release);
-		wait_for(&raw->answer, base + i);
+		atomic_store_explicit(&lines->ask, base + i, memory_order_release);
+		wait_for(&lines->answer, base + i);
 	}
 	end = now_ns();
 	kill(raw->pid, SIGSTOP); /* it would take a processor from what is measured next */
@@ -225,6 +232,7 @@ raw_tcp_start(void)
 		fail("listen");
 	raw.pid = fork();
 	if (!raw.pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		raw.fd = accept(listener, NULL, NULL);
 		setsockopt(raw.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 		raw_tcp_serve(raw.fd, raw.memory);
@@ -386,7 +394,7 @@ bench_shm(unsigned rounds)
 	static struct figure wait = {.what = "shm: mark and wait", .unit = "us"};
 	static struct figure up = {.what = "shm: copy up (raw: memcpy)", .unit = "GB/s"};
 	static struct figure down = {.what = "shm: copy down (raw: memcpy)", .unit = "GB/s"};
-	struct raw_shm *raw = raw_shm_start();
+	struct raw_shm raw = raw_shm_start();
 	struct session session = session_start("shm");
 	uint8_t *program = shared_memory(BULK);
 	uint8_t *staging = shared_memory(GENIE_BULK_UP * GENIE_BULK_CHUNK);
@@ -397,7 +405,7 @@ bench_shm(unsigned rounds)
 	down_gbs(&session, program);
 	raw_memcpy_gbs(program, staging);
 	for (unsigned i = 0; i < rounds; i++) {
-		double ping_pong = raw_shm_call_us(raw);
+		double ping_pong = raw_shm_call_us(&raw);
 
 		add(&submit, submit_ns(&session), 0);
 		add(&call, call_us(&session), ping_pong);
@@ -405,8 +413,8 @@ bench_shm(unsigned rounds)
 		add(&up, up_gbs(&session, program), raw_memcpy_gbs(program, staging));
 		add(&down, down_gbs(&session, program), raw_memcpy_gbs(program, staging));
 	}
-	kill(raw->pid, SIGKILL);
-	waitpid(raw->pid, NULL, 0);
+	kill(raw.pid, SIGKILL);
+	waitpid(raw.pid, NULL, 0);
 	session_end(&session);
 	print(&submit, "at most 60 ns");
 	print(&call, "at most raw + 2 us");

@@ -90,8 +90,8 @@ genie_address_parse(const char *spec, bool listening, struct genie_address *ret_
 		address.is_shm = true;
 		ret = copy_part(address.path, sizeof(address.path), spec + 4, strlen(spec + 4));
 		if (ret < 0)
-			snprintf(err, err_size, "\"%s\": the path must have 1 to %zu characters", spec,
-				 sizeof(address.path) - 1);
+			snprintf(err, err_size, "\"%s\": the path must have 1 to %zu characters",
+				 spec, sizeof(address.path) - 1);
 	} else if (!strncmp(spec, "tcp://", 6)) {
 		ret = parse_host_port(spec + 6, &address);
 		if (ret < 0)
@@ -137,7 +137,8 @@ genie_address_print(const struct sockaddr *sa, socklen_t len, char *buf, size_t 
 			NI_NUMERICHOST | NI_NUMERICSERV))
 		snprintf(buf, size, "tcp://?");
 	else
-		snprintf(buf, size, strchr(host, ':') ? "tcp://[%s]:%s" : "tcp://%s:%s", host, port);
+		snprintf(buf, size, strchr(host, ':') ? "tcp://[%s]:%s" : "tcp://%s:%s", host,
+			 port);
 }
 
 /* The address belongs to an interface of this machine. */

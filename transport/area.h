@@ -56,8 +56,9 @@ struct genie_area_error {
 };
 
 struct genie_area {
-	_Alignas(GENIE_AREA_LINE) struct genie_bell work; /* the consumer of the rings sleeps here */
-	_Atomic uint32_t ring_count;                      /* rings [0, ring_count) may have commands */
+	_Alignas(
+		GENIE_AREA_LINE) struct genie_bell work; /* the consumer of the rings sleeps here */
+	_Atomic uint32_t ring_count; /* rings [0, ring_count) may have commands */
 	struct genie_area_error error;
 	_Alignas(GENIE_AREA_LINE) struct genie_bell bells[GENIE_AREA_BELLS];
 	struct genie_area_ring rings[GENIE_LANES_MAX];

@@ -43,7 +43,7 @@ genie_chan_bulk_unlock(struct genie_chan *chan)
 static uint64_t
 progress_of(struct genie_chan *chan, uint32_t slot)
 {
-	/* S3 of relax.h when called from a wait. */
+	/* S4 of relax.h when called from a wait. */
 	return atomic_load_explicit(&chan->area->progress[slot], memory_order_seq_cst);
 }
 
@@ -64,7 +64,8 @@ up_take(void *data)
 	for (unsigned i = 0; i < GENIE_BULK_UP && wait->slot < 0; i++) {
 		struct genie_bulk_up *up = &chan->bulk.up[i];
 
-		if (up->busy && up->ticket && progress_of(chan, GENIE_SLOT_BULK_UP + i) >= up->ticket)
+		if (up->busy && up->ticket &&
+		    progress_of(chan, GENIE_SLOT_BULK_UP + i) >= up->ticket)
 			up->busy = false;
 		if (!up->busy) {
 			up->busy = true;
@@ -247,8 +248,7 @@ genie_chan_bulk_detach(struct genie_chan *chan, uint64_t ref)
 void
 genie_bulk_reap(struct genie_chan *chan)
 {
-	if (!chan->staging ||
-	    !atomic_load_explicit(&chan->bulk.detached, memory_order_acquire))
+	if (!chan->staging || !atomic_load_explicit(&chan->bulk.detached, memory_order_acquire))
 		return;
 	pthread_mutex_lock(&chan->bulk.lock);
 	for (unsigned i = 0; i < GENIE_BULK_DOWN; i++) {

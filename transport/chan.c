@@ -158,7 +158,8 @@ genie_chan_close(struct genie_chan *chan)
 void
 genie_chan_forget(struct genie_chan *chan)
 {
-	/* Nothing here may lock or free: the thread that held the lock does not exist in a child. */
+	/* Nothing here may lock or free: the thread that held the lock does not exist in a child.
+	 */
 	if (!chan)
 		return;
 	atomic_store(&chan->dead, true);
@@ -282,7 +283,7 @@ progress_ready(void *data)
 	struct progress_wait *wait = data;
 	struct genie_area *area = wait->chan->area;
 
-	/* S3 of relax.h; pairs with the exchange in genie_area_progress. */
+	/* S4 of relax.h; pairs with the exchange in genie_area_progress. */
 	if (atomic_load_explicit(&area->progress[wait->slot], memory_order_seq_cst) >=
 	    wait->ticket) {
 		wait->ret = 0;
@@ -344,7 +345,8 @@ genie_chan_pinned_discard(struct genie_chan *chan, void *addr, size_t len)
 	end &= ~(page - 1);
 	if (start >= end)
 		return 0;
-	if (madvise((void *)(uintptr_t)start, end - start, shared ? MADV_REMOVE : MADV_DONTNEED) < 0)
+	if (madvise((void *)(uintptr_t)start, end - start, shared ? MADV_REMOVE : MADV_DONTNEED) <
+	    0)
 		return -errno;
 	return 0;
 }

@@ -105,13 +105,13 @@ struct genie_conn {
 
 struct genie_chan_ops {
 	const char *name;
-	size_t size; /* of the transport's struct, which begins with struct genie_chan */
+	size_t size;          /* of the transport's struct, which begins with struct genie_chan */
 	uint16_t quiet_flags; /* commands with one of these do not wake the consumer */
 	/* Maps the area, starts threads. Undone by close, after a failure, too. */
 	int (*open)(struct genie_chan *chan, struct genie_conn *conn, char *err, size_t err_size);
 	void (*close)(struct genie_chan *chan);
-	/* Waits for wait->ready, which becomes true when the channel dies, and stays true when asked
-	 * again. Sends and receives meanwhile if this transport leaves that to who waits. */
+	/* Waits for wait->ready, which becomes true when the channel dies, and stays true when
+	 * asked again. Sends and receives meanwhile if this transport leaves that to who waits. */
 	void (*wait)(struct genie_chan *chan, const struct genie_wait *wait);
 	/* Called by progress queries: a chance to receive. May be NULL. */
 	void (*poll)(struct genie_chan *chan);
@@ -127,7 +127,8 @@ struct genie_chan {
 	const struct genie_chan_ops *ops;
 	struct genie_area *area;
 	_Atomic bool dead;
-	_Atomic bool closing; /* set before threads are joined: the end of the connection is no news */
+	_Atomic bool
+		closing; /* set before threads are joined: the end of the connection is no news */
 
 	_Alignas(GENIE_AREA_LINE) _Atomic uint64_t ticket; /* the last one given out */
 

@@ -51,17 +51,21 @@ take(struct genie_drain *drain, unsigned index, void *buf, size_t room)
 {
 	struct genie_area_ring *ring = &drain->area->rings[index];
 	const uint8_t *data = drain->area->ring_data[index];
-	/* S3 of relax.h; pairs with the store in genie_lane_commit. */
-	uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_seq_cst);
-	uint64_t used = tail - drain->heads[index];
+	uint64_t used = drain->tails[index] - drain->heads[index];
 	uint64_t pos, first, ticket;
 	const struct genie_cmd *copy = buf;
 	uint32_t len;
 
-	if (!used)
-		return 0;
-	if (used > GENIE_LANE_RING || used % 8)
-		return bad(drain, index, "tail out of range", tail);
+	if (!used) {
+		/* S4 of relax.h; pairs with the store in genie_lane_commit. Each look takes the
+		 * cache line away from the producer, so not one a command. */
+		drain->tails[index] = atomic_load_explicit(&ring->tail, memory_order_seq_cst);
+		used = drain->tails[index] - drain->heads[index];
+		if (!used)
+			return 0;
+		if (used > GENIE_LANE_RING || used % 8)
+			return bad(drain, index, "tail out of range", drain->tails[index]);
+	}
 	pos = drain->heads[index] & RING_MASK;
 	first = word_at(data, pos);
 	len = (uint32_t)first;

@@ -23,10 +23,11 @@
 
 struct genie_drain {
 	struct genie_area *area;
-	uint64_t next;                  /* ticket */
+	uint64_t next;                   /* ticket */
 	uint64_t heads[GENIE_LANES_MAX]; /* ours: the shared ones are only for the producers */
-	unsigned ring;                  /* where the last command was */
-	char why[96];                   /* after -EPROTO */
+	uint64_t tails[GENIE_LANES_MAX]; /* as last seen: read again only when all of it is taken */
+	unsigned ring;                   /* where the last command was */
+	char why[96];                    /* after -EPROTO */
 };
 
 void genie_drain_init(struct genie_drain *drain, struct genie_area *area);

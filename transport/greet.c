@@ -80,9 +80,9 @@ hello_problem(const struct genie_hello *hello, const char *token, const uint8_t 
 	if (hello->device_window_size > GENIE_BYTES_MAX ||
 	    hello->pinned_window_size > GENIE_BYTES_MAX ||
 	    hello->device_window > UINT64_MAX - GENIE_BYTES_MAX ||
-	    hello->pinned_window > UINT64_MAX - GENIE_BYTES_MAX ||
-	    hello->device_window % 4096 || hello->device_window_size % 4096 ||
-	    hello->pinned_window % 4096 || hello->pinned_window_size % 4096)
+	    hello->pinned_window > UINT64_MAX - GENIE_BYTES_MAX || hello->device_window % 4096 ||
+	    hello->device_window_size % 4096 || hello->pinned_window % 4096 ||
+	    hello->pinned_window_size % 4096)
 		return "impossible address window";
 	return NULL;
 }

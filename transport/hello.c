@@ -13,14 +13,10 @@ uint32_t
 genie_hello_struct_sizes(void)
 {
 	static const size_t sizes[] = {
-		sizeof(struct genie_cmd),
-		sizeof(struct genie_reply),
-		sizeof(struct genie_async_error),
-		sizeof(struct genie_progress),
-		sizeof(struct genie_preamble),
-		sizeof(struct genie_hello),
-		sizeof(struct genie_welcome),
-		sizeof(struct genie_device_info),
+		sizeof(struct genie_cmd),         sizeof(struct genie_reply),
+		sizeof(struct genie_async_error), sizeof(struct genie_progress),
+		sizeof(struct genie_preamble),    sizeof(struct genie_hello),
+		sizeof(struct genie_welcome),     sizeof(struct genie_device_info),
 	};
 	uint32_t hash = 2166136261u; /* FNV-1a over the numbers */
 

@@ -20,7 +20,7 @@ void genie_hello_mac(const char *token, const uint8_t nonce[32], uint8_t ret_mac
 struct genie_hello_request {
 	const struct genie_chan_opts *opts;
 	enum genie_hello_kind kind;
-	const uint8_t *join_id;              /* GENIE_HELLO_BULK */
+	const uint8_t *join_id;                     /* GENIE_HELLO_BULK */
 	const struct genie_window *device, *pinned; /* GENIE_HELLO_SESSION */
 };
 

@@ -115,7 +115,7 @@ space_ready(void *data)
 	struct genie_producer *producer = space->producer;
 	uint64_t used;
 
-	/* S3 of relax.h; pairs with the store in drain.c: the consumer has read those bytes. A head
+	/* S4 of relax.h; pairs with the store in drain.c: the consumer has read those bytes. A head
 	 * that makes no sense counts as full: where we write follows from our own tail alone. */
 	producer->head = atomic_load_explicit(&producer->ring->head, memory_order_seq_cst);
 	used = producer->tail - producer->head;
@@ -167,7 +167,8 @@ genie_lane_begin(struct genie_lane *lane, size_t len)
 	producer->pad = 0;
 	if (to_end < len) {
 		/* One word, see GENIE_CMD_PAD. Published together with the command behind it. */
-		uint64_t pad = to_end | (uint64_t)GENIE_OP_NOP << 32 | (uint64_t)GENIE_CMD_PAD << 48;
+		uint64_t pad =
+			to_end | (uint64_t)GENIE_OP_NOP << 32 | (uint64_t)GENIE_CMD_PAD << 48;
 
 		memcpy(producer->data + pos, &pad, sizeof(pad));
 		producer->pad = (uint32_t)to_end;
@@ -180,8 +181,9 @@ genie_lane_begin(struct genie_lane *lane, size_t len)
 static __attribute__((noinline)) void
 wake_consumer(struct genie_chan *chan)
 {
-	atomic_fetch_add_explicit(&chan->batches, 1, memory_order_relaxed);
-	genie_bell_wake(&chan->area->work);
+	/* Over TCP the sender counts, see struct genie_chan_stats. */
+	if (genie_bell_wake(&chan->area->work) && chan->staging)
+		atomic_fetch_add_explicit(&chan->batches, 1, memory_order_relaxed);
 }
 
 uint64_t
@@ -206,9 +208,9 @@ genie_lane_commit(struct genie_lane *lane, void *cmd, uint16_t op, uint16_t flag
 	producer->tail += producer->pad + len;
 	/* P1 and P2 of relax.h; the store pairs with the load in drain.c. */
 	atomic_store_explicit(&producer->ring->tail, producer->tail, memory_order_seq_cst);
-	if (__builtin_expect(atomic_load_explicit(&chan->area->work.sleepers,
-						  memory_order_seq_cst) != 0,
-			     0) &&
+	if (__builtin_expect(
+		    atomic_load_explicit(&chan->area->work.sleepers, memory_order_seq_cst) != 0,
+		    0) &&
 	    !(flags & chan->ops->quiet_flags))
 		wake_consumer(chan);
 	if (producer->shared)
@@ -228,7 +230,7 @@ reply_ready(void *data)
 {
 	struct reply_wait *wait = data;
 
-	/* S3 of relax.h; pairs with the store in genie_area_reply. */
+	/* S4 of relax.h; pairs with the store in genie_area_reply. */
 	return atomic_load_explicit(&wait->lane->reply->ticket, memory_order_seq_cst) >=
 		       wait->ticket ||
 	       genie_chan_is_dead(wait->lane->chan);

@@ -114,7 +114,8 @@ listen_host(const struct genie_address *address, bool have_token, struct genie_l
 	}
 	if (!have_token && !genie_address_is_loopback(list->ai_addr)) {
 		snprintf(err, err_size,
-			 "%s is not a loopback address: listening there needs a token", address->host);
+			 "%s is not a loopback address: listening there needs a token",
+			 address->host);
 		ret = -EACCES;
 	} else {
 		ret = listen_tcp(list, listener);

@@ -59,6 +59,36 @@ genie_net_send(int fd, const void *buf, size_t len)
 	return -errno;
 }
 
+static void
+shorten(struct iovec *iov, unsigned count, size_t bytes)
+{
+	for (unsigned i = 0; i < count && bytes; i++) {
+		size_t part = bytes < iov[i].iov_len ? bytes : iov[i].iov_len;
+
+		if (!part)
+			continue; /* its base may be NULL */
+		iov[i].iov_base = (uint8_t *)iov[i].iov_base + part;
+		iov[i].iov_len -= part;
+		bytes -= part;
+	}
+}
+
+int
+genie_net_send_parts(int fd, struct iovec *iov, unsigned count, size_t *left)
+{
+	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = count};
+	ssize_t n;
+
+	while (*left) {
+		n = sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n < 0)
+			return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+		*left -= (size_t)n;
+		shorten(iov, count, (size_t)n);
+	}
+	return 0;
+}
+
 int
 genie_net_read(int fd, void *buf, size_t len, uint64_t deadline)
 {

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 /* A moment on the monotonic clock. */
 uint64_t genie_net_deadline(int timeout_ms);
@@ -27,6 +28,10 @@ int genie_net_read_fds(int fd, void *buf, size_t len, int *fds, unsigned max, ui
 /* One attempt, never waits: bytes moved, 0 = would wait, negative errno (-ECONNRESET: the end). */
 ssize_t genie_net_recv(int fd, void *buf, size_t len);
 ssize_t genie_net_send(int fd, const void *buf, size_t len);
+
+/* Sends as much of @iov as goes without waiting, and shortens it and *left (the sum of what is in
+ * @iov) by that. 0 or negative errno. */
+int genie_net_send_parts(int fd, struct iovec *iov, unsigned count, size_t *left);
 
 /* No delay, keepalive, bounded retransmission: a vanished peer is noticed. */
 void genie_net_tune_tcp(int fd);

@@ -38,7 +38,8 @@ genie_port_send_welcome(int fd, const struct genie_welcome *welcome,
 		return -EINVAL;
 	ret = genie_net_write_fds(fd, &filled, sizeof(filled), fds, fd_count, deadline);
 	if (!ret)
-		ret = genie_net_write(fd, devices, filled.device_count * sizeof(*devices), deadline);
+		ret = genie_net_write(fd, devices, filled.device_count * sizeof(*devices),
+				      deadline);
 	return ret;
 }
 

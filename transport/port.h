@@ -102,8 +102,8 @@ void genie_port_output(struct genie_port *port, const char *text, size_t len);
  * in_done with the command's ticket when the device has read them. out: a buffer for @len bytes of
  * @ref (may wait for staging to become free); call out_ready with the command's ticket when the
  * device has written it. Buffers belong to the port, lie in memory returned by genie_port_staging,
- * and may wrap nowhere. Every in needs its in_done and every out its out_ready, also when the command
- * failed: the slot is not used again before, and the client waits for the data.
+ * and may wrap nowhere. Every in needs its in_done and every out its out_ready, also when the
+ * command failed: the slot is not used again before, and the client waits for the data.
  */
 int genie_port_bulk_in(struct genie_port *port, uint64_t ref, size_t len, void **ret_ptr);
 void genie_port_bulk_in_done(struct genie_port *port, uint64_t ref, size_t len, uint64_t ticket);

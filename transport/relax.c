@@ -11,9 +11,10 @@
 
 #include "base/log.h"
 
-/* Spinning longer than this never pays: a wakeup costs about as much. */
+/* Spinning longer than this never pays: waking a thread costs about as much. */
 #define SPIN_MAX_NS      100000u
-#define SPIN_MAX_FEW_NS  30000u /* with two processors the other side needs ours, too */
+#define SPIN_MAX_FEW_NS  50000u /* with two processors the other side needs ours, too */
+#define WAKEUP_NS        40000u /* what sleeping adds to a wait, at least on virtual machines */
 #define SPIN_MIN_NS      1000u
 #define SPIN_FIRST_NS    20000u
 #define YIELD_EVERY_NS   3000u
@@ -84,14 +85,18 @@ spin_budget(const struct genie_spin *spin)
 	return budget < max ? budget : max;
 }
 
-/* Twice the time if spinning to the limit would have been enough, half of it if not: waits that
- * last long soon stop burning a processor, and short ones come back to spinning. */
+/*
+ * Twice the time if spinning to the limit would have been enough, half of it if not: waits that
+ * last long soon stop burning a processor, and short ones come back to spinning. A wait in which
+ * we slept would have been shorter by the wakeup, and without that two sides that both began to
+ * sleep would keep each other asleep.
+ */
 static void
-spin_learn(struct genie_spin *spin, uint32_t budget, uint64_t waited_ns)
+spin_learn(struct genie_spin *spin, uint32_t budget, uint64_t waited_ns, bool slept)
 {
 	uint32_t max = spin_max();
 
-	if (waited_ns < max)
+	if (waited_ns < max + (slept ? WAKEUP_NS : 0))
 		budget = budget < max / 2 ? budget * 2 : max;
 	else
 		budget = budget / 2;
@@ -123,13 +128,15 @@ spin_until_ready(const struct genie_wait *wait, uint64_t start, uint32_t budget)
 	return false;
 }
 
-/* S2 to S4 of relax.h, once; true when ready. @ms bounds the sleep. */
+/* S2 to S5 of relax.h, once; true when ready. @ms bounds the sleep. */
 static bool
 sleep_at_bell(const struct genie_wait *wait, int ms)
 {
 	struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
-	uint32_t seq = atomic_load_explicit(&wait->bell->seq, memory_order_seq_cst);
+	uint32_t seq;
 
+	atomic_store_explicit(&wait->bell->rung, 0, memory_order_seq_cst);
+	seq = atomic_load_explicit(&wait->bell->seq, memory_order_seq_cst);
 	if (wait->ready(wait->data))
 		return true;
 	/* Not FUTEX_PRIVATE: the bell may lie in memory shared with the peer. */
@@ -137,7 +144,8 @@ sleep_at_bell(const struct genie_wait *wait, int ms)
 	return false;
 }
 
-/* The same in poll(). The kernel remembers what happened to a descriptor, so there is no S2. */
+/* The same in poll(). The kernel remembers what happened to a descriptor, so there is no
+ * bell to read first. */
 static bool
 sleep_in_poll(const struct genie_wait *wait, int ms)
 {
@@ -180,6 +188,7 @@ genie_relax(const struct genie_wait *wait, int timeout_ms)
 	int saved_errno = errno;
 	uint64_t start;
 	uint32_t budget;
+	bool slept;
 	int ret = 0;
 
 	if (wait->ready(wait->data))
@@ -190,7 +199,8 @@ genie_relax(const struct genie_wait *wait, int timeout_ms)
 	}
 	start = genie_relax_now_ns();
 	budget = wait->spin ? spin_budget(wait->spin) : 0;
-	if (!budget || !spin_until_ready(wait, start, budget)) {
+	slept = !budget || !spin_until_ready(wait, start, budget);
+	if (slept) {
 		if (wait->bell)
 			atomic_fetch_add_explicit(&wait->bell->sleepers, 1, memory_order_seq_cst);
 		ret = sleep_until_ready(wait, start, timeout_ms);
@@ -198,18 +208,23 @@ genie_relax(const struct genie_wait *wait, int timeout_ms)
 			atomic_fetch_sub_explicit(&wait->bell->sleepers, 1, memory_order_relaxed);
 	}
 	if (wait->spin)
-		spin_learn(wait->spin, budget, genie_relax_now_ns() - start);
+		spin_learn(wait->spin, budget, genie_relax_now_ns() - start, slept);
 out:
 	errno = saved_errno;
 	return ret;
 }
 
-void
+bool
 genie_bell_wake(struct genie_bell *bell)
 {
-	int saved_errno = errno;
+	int saved_errno;
 
+	if (atomic_load_explicit(&bell->rung, memory_order_seq_cst) ||
+	    atomic_exchange_explicit(&bell->rung, 1, memory_order_seq_cst))
+		return false;
+	saved_errno = errno;
 	atomic_fetch_add_explicit(&bell->seq, 1, memory_order_seq_cst);
 	syscall(SYS_futex, &bell->seq, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 	errno = saved_errno;
+	return true;
 }

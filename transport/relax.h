@@ -11,14 +11,17 @@
  *
  *   the publisher                          the sleeper
  *     P1  writes what the wait is about      S1  bell.sleepers++
- *     P2  reads bell.sleepers                S2  reads bell.seq
- *         not 0: bell.seq++, futex wake      S3  reads what the wait is about: there, done
- *                                            S4  futex wait while bell.seq is what S2 read
+ *     P2  reads bell.sleepers                S2  bell.rung = 0
+ *     P3  not 0: bell.rung = 1               S3  reads bell.seq
+ *     P4  was 0: bell.seq++, futex wake      S4  reads what the wait is about: there, done
+ *                                            S5  futex wait while bell.seq is what S3 read; to S2
  *
- * P1, P2, S1 and S3 are sequentially consistent, so either P2 sees S1 or S3 sees P1: nobody sleeps
- * through what was published, and a publisher makes no system call unless somebody sleeps. On
- * x86 that costs the publisher one xchg and the sleeper's loads nothing. These are operations,
- * not fences, because ThreadSanitizer does not know fences.
+ * All of these are sequentially consistent, so either P2 sees S1 or S4 sees P1: nobody sleeps
+ * through what was published, and a publisher makes no system call unless somebody sleeps. Nor
+ * does it make another one while the sleeper, already woken, waits for a processor: who finds the
+ * bell rung (P3) published before that sleeper's next S2, so its next S4 sees it. On x86 this
+ * costs a publisher one xchg (P1) and the sleeper's loads nothing. These are operations, not
+ * fences, because ThreadSanitizer does not know fences.
  */
 #ifndef GENIE_TRANSPORT_RELAX_H
 #define GENIE_TRANSPORT_RELAX_H
@@ -37,6 +40,8 @@ struct pollfd;
 struct genie_bell {
 	_Atomic uint32_t seq;
 	_Atomic uint32_t sleepers;
+	_Atomic uint32_t rung;
+	uint32_t pad;
 };
 
 /* What a waiting place learnt about spinning. Zero is ready. Racy updates are harmless. */
@@ -47,7 +52,7 @@ struct genie_spin {
 struct genie_wait {
 	const char *reason; /* for the log: "a reply", "room in a ring" */
 	/* True when the wait is over, and then not called again; may do a piece of the work itself.
-	 * What it reads of other threads or processes, it reads seq_cst (S3 above). */
+	 * What it reads of other threads or processes, it reads seq_cst (S4 above). */
 	bool (*ready)(void *data);
 	void *data;
 	struct genie_spin *spin; /* NULL: does not spin */
@@ -61,8 +66,9 @@ struct genie_wait {
  * ready() must become true when the peer dies). Keeps errno. */
 int genie_relax(const struct genie_wait *wait, int timeout_ms);
 
-/* Wakes who sleeps at the bell: P2, after a seq_cst write of what it waits for. */
-void genie_bell_wake(struct genie_bell *bell);
+/* P3 and P4: wakes who sleeps at the bell. genie_bell_ring is P2, too: call it after a seq_cst
+ * write of what the sleeper waits for. */
+bool genie_bell_wake(struct genie_bell *bell); /* false: it had been rung already */
 static inline void
 genie_bell_ring(struct genie_bell *bell)
 {

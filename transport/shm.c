@@ -80,14 +80,15 @@ watcher_thread(void *data)
 	int ret = 0;
 
 	while (ret >= 0) {
-		/* The kernel wakes us for data and for the end alike: no need to look in between. */
+		/* The kernel wakes us for data and for the end alike: no need to look in between.
+		 */
 		poll(&pollfd, 1, -1);
 		ret = genie_frames_fill(&shm->frames, pollfd.fd);
 		while (ret >= 0 && (ret = genie_frames_next(&shm->frames, &frame, &payload)) > 0)
 			ret = take_frame(shm, &frame, payload);
 	}
-	genie_chan_die(&shm->chan, ret == -EPROTO ? "the worker sent nonsense"
-						  : "the worker is gone");
+	genie_chan_die(&shm->chan,
+		       ret == -EPROTO ? "the worker sent nonsense" : "the worker is gone");
 	return NULL;
 }
 

@@ -117,8 +117,7 @@ make_memory(const char *name, uint64_t size, int *ret_fd)
 static int
 map_memory(int fd, size_t size, void **ret_memory)
 {
-	void *memory =
-		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
 
 	if (memory == MAP_FAILED)
 		return -errno;

@@ -62,7 +62,7 @@ struct tcp_chan {
 	_Alignas(GENIE_AREA_LINE) _Atomic bool rx_busy;
 	struct genie_frames frames;
 	struct tcp_bulk_in bulk_in;
-	uint64_t bulk_received;              /* payload bytes since the beginning */
+	uint64_t bulk_received;               /* payload bytes since the beginning */
 	struct genie_progress held[TCP_HELD]; /* a queue: waits for bulk bytes */
 	unsigned held_first, held_count;
 	unsigned passes;

@@ -113,7 +113,8 @@ take_command(struct tcp_port *tcp)
 		tcp->rx_start += cmd->len;
 	}
 	if (cmd->ticket != tcp->next || cmd->lane >= GENIE_AREA_LANES) {
-		snprintf(tcp->why, sizeof(tcp->why), "command 0x%llx of lane 0x%x instead of 0x%llx",
+		snprintf(tcp->why, sizeof(tcp->why),
+			 "command 0x%llx of lane 0x%x instead of 0x%llx",
 			 (unsigned long long)cmd->ticket, cmd->lane, (unsigned long long)tcp->next);
 		return -EPROTO;
 	}
@@ -205,7 +206,7 @@ static bool
 frame_out_ready(void *data)
 {
 	struct frame_out *out = data;
-	int ret = tcp_port_send_part(out->tcp->port.fd, out->iov, 3, &out->left);
+	int ret = genie_net_send_parts(out->tcp->port.fd, out->iov, 3, &out->left);
 
 	if (ret < 0)
 		genie_port_die(&out->tcp->port, -ECONNRESET, NULL);

@@ -17,28 +17,6 @@
 #define JOIN_MS 10000 /* for the client's second connection to come */
 #define FREE_MS 10000 /* for a slot whose bytes the client already has to be marked so */
 
-int
-tcp_port_send_part(int fd, struct iovec *iov, unsigned count, size_t *left)
-{
-	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = count};
-	ssize_t n;
-
-	while (*left) {
-		n = sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (n < 0)
-			return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-		*left -= (size_t)n;
-		for (unsigned i = 0; i < count; i++) {
-			size_t part = (size_t)n < iov[i].iov_len ? (size_t)n : iov[i].iov_len;
-
-			iov[i].iov_base = (uint8_t *)iov[i].iov_base + part;
-			iov[i].iov_len -= part;
-			n -= (ssize_t)part;
-		}
-	}
-	return 0;
-}
-
 /* ---- from the client ---- */
 
 struct bulk_read {
@@ -94,13 +72,15 @@ receiver_thread(void *data)
 		if (head.slot >= GENIE_BULK_UP || head.len > GENIE_BULK_CHUNK ||
 		    atomic_load_explicit(&tcp->up[head.slot].state, memory_order_seq_cst) !=
 			    TCP_UP_FREE) {
-			genie_port_die(&tcp->port, -EPROTO, "bulk data for a slot that is not free");
+			genie_port_die(&tcp->port, -EPROTO,
+				       "bulk data for a slot that is not free");
 			break;
 		}
 		up = &tcp->up[head.slot];
 		up->len = head.len;
 		atomic_store_explicit(&up->state, TCP_UP_ARRIVING, memory_order_relaxed);
-		if (!bulk_read(tcp, genie_port_slot(&tcp->port, GENIE_PORT_IN, head.slot), head.len))
+		if (!bulk_read(tcp, genie_port_slot(&tcp->port, GENIE_PORT_IN, head.slot),
+			       head.len))
 			break;
 		/* P1 of relax.h; pairs with filled_ready. */
 		atomic_store_explicit(&up->state, TCP_UP_FILLED, memory_order_seq_cst);
@@ -149,7 +129,8 @@ wait_for_data(struct tcp_port *tcp, unsigned slot, size_t len)
 	if (atomic_load(&tcp->up[slot].state) != TCP_UP_FILLED)
 		return genie_port_die(&tcp->port, -ECONNRESET, NULL);
 	if (tcp->up[slot].len < len)
-		return genie_port_die(&tcp->port, -EPROTO, "fewer bulk bytes than the command says");
+		return genie_port_die(&tcp->port, -EPROTO,
+				      "fewer bulk bytes than the command says");
 	return 0;
 }
 
@@ -187,7 +168,7 @@ bulk_out_ready(void *data)
 {
 	struct bulk_out *out = data;
 
-	if (tcp_port_send_part(out->tcp->bulk_fd, out->iov, 2, &out->left) < 0)
+	if (genie_net_send_parts(out->tcp->bulk_fd, out->iov, 2, &out->left) < 0)
 		genie_port_die(&out->tcp->port, -ECONNRESET, NULL);
 	return !out->left || genie_port_is_dead(&out->tcp->port);
 }

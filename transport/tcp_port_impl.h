@@ -2,8 +2,6 @@
 #ifndef GENIE_TRANSPORT_TCP_PORT_IMPL_H
 #define GENIE_TRANSPORT_TCP_PORT_IMPL_H
 
-#include <sys/uio.h>
-
 #include "transport/port_impl.h"
 #include "transport/relax.h"
 
@@ -39,9 +37,9 @@ struct tcp_port {
 	pthread_mutex_t tx_lock; /* frames go out whole */
 
 	/* Bulk. */
-	uint32_t api_hash; /* for the answer to the client's second connection */
+	uint32_t api_hash;   /* for the answer to the client's second connection */
 	_Atomic bool joined; /* what follows is there */
-	int bulk_fd; /* -1 until the client's second connection came */
+	int bulk_fd;         /* -1 until the client's second connection came */
 	pthread_t receiver, sender;
 	bool receiver_runs, sender_runs;
 	struct tcp_up up[GENIE_BULK_UP];
@@ -52,8 +50,8 @@ struct tcp_port {
 	pthread_mutex_t queue_lock;  /* guards the queue: slots to send, in this order */
 	uint8_t queue[GENIE_BULK_DOWN];
 	unsigned queue_first, queue_count;
-	struct genie_bell queue_bell;  /* the sender sleeps here */
-	_Atomic uint64_t down_bytes;   /* queued since the beginning */
+	struct genie_bell queue_bell; /* the sender sleeps here */
+	_Atomic uint64_t down_bytes;  /* queued since the beginning */
 	struct genie_spin up_spin, down_spin, queue_spin;
 };
 
@@ -62,9 +60,6 @@ tcp_port_of(struct genie_port *port)
 {
 	return (struct tcp_port *)port;
 }
-
-/* Sends some of @iov without waiting and shortens it and *left. 0 or negative errno. */
-int tcp_port_send_part(int fd, struct iovec *iov, unsigned count, size_t *left);
 
 void tcp_port_bulk_init(struct tcp_port *tcp);
 void tcp_port_bulk_fini(struct tcp_port *tcp);

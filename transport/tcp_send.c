@@ -4,8 +4,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
 
 #include "transport/net.h"
 #include "transport/tcp_impl.h"
@@ -30,7 +28,9 @@ add_done_messages(struct tcp_chan *tcp)
 	while (taken < tcp->done_count &&
 	       TCP_TX_SIZE - tcp->tx_end >= sizeof(struct done_message)) {
 		struct done_message message = {
-			.cmd = {.len = sizeof(message), .op = GENIE_OP_NOP, .flags = GENIE_CMD_MESSAGE},
+			.cmd = {.len = sizeof(message),
+				.op = GENIE_OP_NOP,
+				.flags = GENIE_CMD_MESSAGE},
 			.frame = {.len = sizeof(message.id), .type = GENIE_FRAME_HOST_DONE},
 			.id = tcp->done[taken++],
 		};
@@ -246,28 +246,12 @@ static bool
 bulk_out_ready(void *data)
 {
 	struct bulk_out *out = data;
-	struct msghdr msg = {.msg_iov = out->iov, .msg_iovlen = 2};
-	ssize_t n;
+	int fd = out->tcp->chan.fds[TCP_FD_BULK];
 
-	while (out->left && !genie_chan_is_dead(&out->tcp->chan)) {
-		n = sendmsg(out->tcp->chan.fds[TCP_FD_BULK], &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			return false;
-		if (n < 0) {
-			genie_chan_die(&out->tcp->chan, "the bulk connection broke");
-			break;
-		}
-		out->left -= (size_t)n;
-		for (unsigned i = 0; i < 2; i++) {
-			size_t part = (size_t)n < out->iov[i].iov_len ? (size_t)n
-								      : out->iov[i].iov_len;
-
-			out->iov[i].iov_base = (uint8_t *)out->iov[i].iov_base + part;
-			out->iov[i].iov_len -= part;
-			n -= (ssize_t)part;
-		}
-	}
-	return true;
+	if (!genie_chan_is_dead(&out->tcp->chan) &&
+	    genie_net_send_parts(fd, out->iov, 2, &out->left) < 0)
+		genie_chan_die(&out->tcp->chan, "the bulk connection broke");
+	return !out->left || genie_chan_is_dead(&out->tcp->chan);
 }
 
 int

@@ -376,8 +376,8 @@ echo_call(struct genie_lane *lane, uint16_t op, const void *payload, size_t len,
 }
 
 static int
-put(struct genie_chan *chan, struct genie_lane *lane, uint16_t op, uint64_t offset,
-    const void *src, size_t len)
+put(struct genie_chan *chan, struct genie_lane *lane, uint16_t op, uint64_t offset, const void *src,
+    size_t len)
 {
 	struct echo_bulk bulk = {.offset = offset};
 	uint64_t ticket;

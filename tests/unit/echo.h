@@ -15,21 +15,21 @@
 #define ECHO_API_HASH 0x1234u
 
 enum echo_op {
-	ECHO_NOP,      /* counts */
-	ECHO_REPLY,    /* answers with the payload */
-	ECHO_SUM,      /* answers with struct echo_sum: what came so far */
-	ECHO_MARK,     /* struct echo_mark: publishes the ticket */
-	ECHO_UP,       /* struct echo_bulk: keeps the data at .offset */
-	ECHO_DOWN,     /* struct echo_bulk: sends the data at .offset */
-	ECHO_ERROR,    /* struct genie_async_error: publishes it with the command's ticket */
-	ECHO_HOST,     /* struct echo_mark: runs host function .slot, then publishes the ticket */
-	ECHO_OUTPUT,   /* prints the payload */
-	ECHO_PINNED,   /* struct echo_bulk: answers with the byte sum of the pinned window there */
-	ECHO_SIZED,    /* uint64_t n: answers with n bytes, byte i is i * 7 */
-	ECHO_KILL,     /* the worker kills itself */
-	ECHO_HANG,     /* the worker does nothing any more */
-	ECHO_TAKE,     /* struct echo_bulk: uses up the data without a look, as a DMA would */
-	ECHO_GIVE,     /* struct echo_bulk: sends whatever is in staging */
+	ECHO_NOP,    /* counts */
+	ECHO_REPLY,  /* answers with the payload */
+	ECHO_SUM,    /* answers with struct echo_sum: what came so far */
+	ECHO_MARK,   /* struct echo_mark: publishes the ticket */
+	ECHO_UP,     /* struct echo_bulk: keeps the data at .offset */
+	ECHO_DOWN,   /* struct echo_bulk: sends the data at .offset */
+	ECHO_ERROR,  /* struct genie_async_error: publishes it with the command's ticket */
+	ECHO_HOST,   /* struct echo_mark: runs host function .slot, then publishes the ticket */
+	ECHO_OUTPUT, /* prints the payload */
+	ECHO_PINNED, /* struct echo_bulk: answers with the byte sum of the pinned window there */
+	ECHO_SIZED,  /* uint64_t n: answers with n bytes, byte i is i * 7 */
+	ECHO_KILL,   /* the worker kills itself */
+	ECHO_HANG,   /* the worker does nothing any more */
+	ECHO_TAKE,   /* struct echo_bulk: uses up the data without a look, as a DMA would */
+	ECHO_GIVE,   /* struct echo_bulk: sends whatever is in staging */
 };
 
 struct echo_mark {

@@ -1,7 +1,7 @@
 /* The handshake and listening, with peers that do not behave. */
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
-#include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -324,9 +324,9 @@ connect_to_fake(const void *bytes, size_t len, bool hold, int timeout_ms)
 	char err[256];
 	int ret;
 
-	cr_assert_eq(genie_listener_open("tcp://127.0.0.1:0", false, &fake.listener, err,
-					 sizeof(err)),
-		     0, "%s", err);
+	cr_assert_eq(
+		genie_listener_open("tcp://127.0.0.1:0", false, &fake.listener, err, sizeof(err)),
+		0, "%s", err);
 	opts.server = fake.listener.address;
 	pthread_create(&fake.thread, NULL, fake_thread, &fake);
 	ret = genie_chan_connect(&opts, &chan, err, sizeof(err));
@@ -465,11 +465,13 @@ Test(listener, only_loopback_without_a_token)
 	cr_assert_not_null(strstr(err, "token"));
 	cr_assert_eq(genie_listener_open("tcp://[::]:0", false, &listener, err, sizeof(err)),
 		     -EACCES);
-	cr_assert_eq(genie_listener_open("tcp://127.0.0.1:0", false, &listener, err, sizeof(err)), 0);
+	cr_assert_eq(genie_listener_open("tcp://127.0.0.1:0", false, &listener, err, sizeof(err)),
+		     0);
 	cr_assert_null(strstr(listener.address, ":0"));
 	genie_listener_close(&listener);
 	genie_listener_close(&listener);
-	cr_assert_eq(genie_listener_open("localhost:1", false, &listener, err, sizeof(err)), -EINVAL);
+	cr_assert_eq(genie_listener_open("localhost:1", false, &listener, err, sizeof(err)),
+		     -EINVAL);
 }
 
 Test(listener, socket_files)

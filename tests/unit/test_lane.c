@@ -74,9 +74,9 @@ Test(lane, every_length_wraps_and_arrives, .timeout = 30)
 
 	genie_drain_init(&drain, chan->area);
 	for (uint64_t i = 1; i < 20000; i++) {
-		size_t len = sizeof(struct genie_cmd) +
-			     8 * ((size_t)rand_r(&seed) %
-				  (i % 4 ? 16 : (GENIE_CMD_MAX - 24) / 8 + 1));
+		size_t len =
+			sizeof(struct genie_cmd) +
+			8 * ((size_t)rand_r(&seed) % (i % 4 ? 16 : (GENIE_CMD_MAX - 24) / 8 + 1));
 
 		cr_assert_eq(submit(lane, len), i);
 		cr_assert_eq(genie_drain_next(&drain, buf, sizeof(buf)), (int)len);

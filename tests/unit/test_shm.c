@@ -45,12 +45,14 @@ liar_connect(void)
 	echo_start("shm", NULL, &liar.echo);
 	genie_window_reserve(GENIE_PINNED_WINDOW_BASE, WINDOW_SIZE, &window);
 	cr_assert_eq(genie_address_parse(liar.echo.server, false, &address, err, sizeof(err)), 0);
-	cr_assert_eq(genie_address_connect(&address, 1000, &liar.fd, err, sizeof(err)), 0, "%s", err);
+	cr_assert_eq(genie_address_connect(&address, 1000, &liar.fd, err, sizeof(err)), 0, "%s",
+		     err);
 	cr_assert_eq(genie_hello_exchange(liar.fd, &request, genie_net_deadline(2000), &welcome,
 					  &devices, liar.fds, 3, err, sizeof(err)),
 		     0, "%s", err);
 	free(devices);
-	liar.area = mmap(NULL, sizeof(*liar.area), PROT_READ | PROT_WRITE, MAP_SHARED, liar.fds[0], 0);
+	liar.area =
+		mmap(NULL, sizeof(*liar.area), PROT_READ | PROT_WRITE, MAP_SHARED, liar.fds[0], 0);
 	cr_assert_neq(liar.area, MAP_FAILED);
 	return liar;
 }
@@ -261,7 +263,8 @@ Test(shm, memory_that_is_too_small_is_refused_by_the_client, .timeout = 20)
 		genie_port_greet(fd, NULL, ECHO_API_HASH, 1000, &hello, err, sizeof(err));
 		for (unsigned i = 0; i < 3; i++)
 			fds[i] = memfd_create("small", 0);
-		genie_net_write_fds(fd, &welcome, sizeof(welcome), fds, 3, genie_net_deadline(1000));
+		genie_net_write_fds(fd, &welcome, sizeof(welcome), fds, 3,
+				    genie_net_deadline(1000));
 		_exit(0);
 	}
 	struct genie_chan_opts opts = {

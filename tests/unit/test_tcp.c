@@ -1,4 +1,5 @@
-/* TCP with peers made by hand: a server that sends what we want to see handled, a client that lies. */
+/* TCP with peers made by hand: a server that sends what we want to see handled, a client that lies.
+ */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <poll.h>
@@ -217,7 +218,8 @@ Test(tcp, frames_may_come_in_any_pieces, .timeout = 30)
 	bulks.fd = p.bulk_fd;
 	ticket = echo_submit(p.lane, ECHO_NOP, GENIE_CMD_REPLY, NULL, 0);
 	pthread_create(&thread, NULL, dribble, &replies);
-	cr_assert_eq(genie_lane_wait_reply(p.lane, ticket, &status, answer, sizeof(answer), &len), 0);
+	cr_assert_eq(genie_lane_wait_reply(p.lane, ticket, &status, answer, sizeof(answer), &len),
+		     0);
 	pthread_join(thread, NULL);
 	cr_assert_eq(status, 5);
 	cr_assert_eq(len, 200);
@@ -459,8 +461,9 @@ Test(tcp, commands_may_come_in_any_pieces, .timeout = 30)
 	for (uint64_t i = 1; i < 20; i++) {
 		command.cmd.ticket = i;
 		dribble(&commands);
-		cr_assert_eq(genie_net_read(liar.fd, &answer, sizeof(answer), genie_net_deadline(2000)),
-			     0);
+		cr_assert_eq(
+			genie_net_read(liar.fd, &answer, sizeof(answer), genie_net_deadline(2000)),
+			0);
 		cr_assert_eq(answer.reply.ticket, i);
 		cr_assert_eq(answer.payload[1], 6);
 	}
