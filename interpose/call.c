@@ -33,7 +33,7 @@ genie_enter_slow(bool early)
 CUresult
 genie_unsupported(const char *name, void *caller)
 {
-	const char *reason = "no reason is given";
+	const char *reason = NULL;
 	Dl_info info = {0};
 
 	genie_count(&genie_thread_self()->calls);
@@ -44,8 +44,12 @@ genie_unsupported(const char *name, void *caller)
 		    genie_api_entries[op].reason)
 			reason = genie_api_entries[op].reason;
 	dladdr(caller, &info);
-	genie_warn("%s is not supported by genie: %s (called from %s)", name, reason,
-		   info.dli_fname ? info.dli_fname : "unknown code");
+	/* A name without a row is one of ours: a part of a call that is otherwise supported. */
+	if (reason)
+		genie_warn("%s is not supported by genie: %s (called from %s)", name, reason,
+			   info.dli_fname ? info.dli_fname : "unknown code");
+	else
+		genie_warn("%s: not supported by genie", name);
 	return CUDA_ERROR_NOT_SUPPORTED;
 }
 
@@ -64,6 +68,12 @@ genie_chan_failed(int error)
 CUresult
 genie_pending_error(void)
 {
+	return genie_pending_error_before(UINT64_MAX);
+}
+
+CUresult
+genie_pending_error_before(uint64_t ticket)
+{
 	struct genie_chan *chan = genie_client_chan();
 	struct genie_async_error error;
 	uint64_t reported;
@@ -71,7 +81,7 @@ genie_pending_error(void)
 	if (!chan)
 		return CUDA_ERROR_NOT_INITIALIZED;
 	error = genie_chan_error(chan);
-	if (__builtin_expect(!error.ticket, 1))
+	if (__builtin_expect(!error.ticket || error.ticket >= ticket, 1))
 		return CUDA_SUCCESS;
 	if (error.sticky) {
 		atomic_store_explicit(&genie_client.sticky, error.status, memory_order_relaxed);
@@ -245,12 +255,17 @@ call_may_report(enum genie_op op)
 CUresult
 genie_call_ticket(enum genie_op op, void *args, uint64_t *ret_ticket)
 {
-	CUresult status = genie_call_ctx(op, args, genie_ctx_current(), ret_ticket);
 	struct genie_chan *chan = genie_client_chan();
+	uint64_t ticket = 0;
+	CUresult status;
 
-	if (status == CUDA_SUCCESS && chan && genie_chan_error(chan).ticket && call_may_report(op))
-		status = genie_pending_error();
-	return status;
+	status = genie_call_ctx(op, args, genie_ctx_current(), &ticket);
+	if (ret_ticket)
+		*ret_ticket = ticket;
+	if (status != CUDA_SUCCESS || !chan || !genie_chan_error(chan).ticket ||
+	    !call_may_report(op))
+		return status;
+	return genie_op_descs[op].sync ? genie_pending_error() : genie_pending_error_before(ticket);
 }
 
 CUresult
@@ -279,5 +294,5 @@ genie_commit(struct genie_thread *thread, void *cmd, enum genie_op op, size_t le
 		if (status != CUDA_SUCCESS)
 			return status;
 	}
-	return genie_pending_error();
+	return genie_pending_error_before(ticket);
 }

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "interpose/stats.h"
@@ -61,6 +62,44 @@ client_end(void)
 	 * threads may be in the middle of a call. The kernel closes it when the process is gone. */
 }
 
+/* ---- what kernels print ---- */
+
+/* Guards printed. */
+static pthread_mutex_t output_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t output_more = PTHREAD_COND_INITIALIZER;
+static uint64_t printed; /* bytes */
+
+static void
+output_print(void *data, const char *text, size_t len)
+{
+	(void)data;
+	/* What a kernel printed goes where the driver would have put it. stdio, so that it keeps
+	 * its order with what the program printed. */
+	fwrite(text, 1, len, stdout);
+	fflush(stdout);
+	pthread_mutex_lock(&output_lock);
+	printed += len;
+	pthread_cond_broadcast(&output_more);
+	pthread_mutex_unlock(&output_lock);
+}
+
+void
+genie_output_catch_up_slow(uint64_t bytes)
+{
+	struct timespec until;
+
+	/* Bounded: output is dropped where a device prints faster than we can. */
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec++;
+	pthread_mutex_lock(&output_lock);
+	while (printed < bytes && !genie_chan_dead(genie_client_chan()))
+		if (pthread_cond_timedwait(&output_more, &output_lock, &until))
+			break;
+	if (printed < bytes)
+		printed = bytes;
+	pthread_mutex_unlock(&output_lock);
+}
+
 /* ---- settings ---- */
 
 static void
@@ -92,6 +131,8 @@ client_fork_child(void)
 	struct genie_chan *chan = genie_client_chan();
 
 	pthread_mutex_init(&genie_client.lock, NULL);
+	pthread_mutex_init(&output_lock, NULL);
+	printed = 0;
 	genie_object_fork_child();
 	genie_thread_fork_child();
 	genie_stats_fork_child();
@@ -128,16 +169,6 @@ genie_perf(enum genie_perf what)
 }
 
 /* ---- connecting ---- */
-
-static void
-output_print(void *data, const char *text, size_t len)
-{
-	(void)data;
-	/* What a kernel printed goes where the driver would have put it. stdio, so that it keeps
-	 * its order with what the program printed. */
-	fwrite(text, 1, len, stdout);
-	fflush(stdout);
-}
 
 static int
 server_connect(const char *server, struct genie_chan **ret_chan, char *err, size_t err_size)
@@ -201,6 +232,12 @@ visible_devices(int count)
 
 	if (!list)
 		return count;
+	if (!strncmp(list, "GPU-", 4) || !strncmp(list, "MIG-", 4)) {
+		genie_warn("CUDA_VISIBLE_DEVICES=%s: names are not supported yet: all devices of "
+			   "the server are visible",
+			   list);
+		return count;
+	}
 	while (*list) {
 		long device = strtol(list, &end, 10);
 

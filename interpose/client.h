@@ -60,6 +60,16 @@ genie_client_chan(void)
 {
 	return atomic_load_explicit(&genie_client.chan, memory_order_acquire);
 }
+/* After a wait for the device: what its kernels printed is on standard output now. */
+void genie_output_catch_up_slow(uint64_t bytes);
+static inline void
+genie_output_catch_up(void)
+{
+	uint64_t bytes = genie_chan_progress(genie_client_chan(), GENIE_SLOT_OUTPUT);
+
+	if (__builtin_expect(bytes != 0, 0))
+		genie_output_catch_up_slow(bytes);
+}
 
 /* Optimisations that GENIE_PERF=no_NAME,no_NAME… switches off. */
 enum genie_perf {
@@ -155,6 +165,9 @@ CUresult genie_unsupported(const char *name, void *caller);
 CUresult genie_chan_failed(int error);
 /* An asynchronous error that a waiting call must report (CUDA_SUCCESS if none). */
 CUresult genie_pending_error(void);
+/* The same for a call that does not wait: only what went wrong before its own command @ticket.
+ * Its own failure is for a later call, as with the native driver. */
+CUresult genie_pending_error_before(uint64_t ticket);
 /* genie_chan_wait(), counted as a round trip when it really had to wait, errors converted. Does
  * not report asynchronous errors: the caller decides. */
 CUresult genie_wait(uint32_t slot, uint64_t ticket);
@@ -227,9 +240,12 @@ struct genie_stream {
 	unsigned int flags;
 	int priority;
 	uint64_t id;
-	_Atomic uint64_t last_ticket; /* last command submitted to it */
-	_Atomic uint64_t mark_ticket; /* last genieStreamMark */
-	_Atomic int capture;          /* CUstreamCaptureStatus */
+	_Atomic uint64_t last_ticket;  /* last command submitted to it */
+	_Atomic uint64_t mark_ticket;  /* last genieStreamMark */
+	_Atomic uint64_t done_ticket;  /* known to be done, whatever the progress slots say */
+	_Atomic uint64_t event_ticket; /* last event record in it, and that event's slot */
+	_Atomic uint32_t event_slot;
+	_Atomic int capture; /* CUstreamCaptureStatus */
 	uint64_t capture_id;
 	/* capture.c, guarded by its lock: the capture it is part of, the next stream in that */
 	struct genie_capture *capturing;
@@ -265,6 +281,11 @@ genie_stream_wire(const struct genie_stream *stream)
 }
 /* After a command on @stream was committed. */
 void genie_stream_submitted(struct genie_stream *stream, uint64_t ticket);
+/* Everything submitted to it up to @ticket is known to be done: the answer to a copy says so. */
+void genie_stream_known_done(struct genie_stream *stream, uint64_t ticket);
+/* @event was recorded as command @ticket: if it is the stream's last, its end is the stream's. */
+void genie_stream_recorded(struct genie_stream *stream, const struct genie_event *event,
+			   uint64_t ticket);
 /* The thread ends: so do its per-thread default streams. */
 void genie_stream_end_thread(struct genie_thread *thread);
 /* Why genie_stream_get() gave NULL: no current context, or no such stream. */

@@ -90,6 +90,20 @@ submit(enum genie_op op, void *args, struct genie_stream *stream, uint64_t *ret_
 	return status;
 }
 
+/* Pinned memory over a network: a graph copies the worker's own bytes of it, and these are kept
+ * like ours from here on. */
+static CUresult
+capture_pinned(uint64_t dst, uint64_t src, uint64_t pinned, size_t size,
+	       struct genie_stream *stream)
+{
+	struct genie_mem mem;
+	CUresult status = CUDA_SUCCESS;
+
+	if (genie_mem_find(pinned, &mem))
+		status = genie_pinned_mirror(&mem);
+	return status == CUDA_SUCCESS ? genie_copy_on_device(dst, src, size, stream) : status;
+}
+
 /* ---- to the device ---- */
 
 static CUresult
@@ -171,6 +185,9 @@ to_device(CUdeviceptr dst, const void *src, size_t size, enum genie_side side,
 
 	if (side == GENIE_SIDE_PINNED && genie_pinned_shared() && genie_perf(GENIE_PERF_PINNED))
 		return upload_pinned(dst, src, size, stream, sync);
+	if (side == GENIE_SIDE_PINNED && genie_stream_capturing(stream))
+		return capture_pinned(dst, (uint64_t)(uintptr_t)src, (uint64_t)(uintptr_t)src, size,
+				      stream);
 	status = genie_copy_capture(stream);
 	if (status != CUDA_SUCCESS)
 		return status;
@@ -213,7 +230,12 @@ download_inline(void *dst, CUdeviceptr src, size_t size, struct genie_stream *st
 	struct genie_args_genieMemcpyDtoHReply args = {
 		.data = dst, .src = src, .size = size, .stream = genie_stream_wire(stream)};
 
-	return submit(GENIE_OP_genieMemcpyDtoHReply, &args, stream, NULL);
+	uint64_t ticket = 0;
+	CUresult status = submit(GENIE_OP_genieMemcpyDtoHReply, &args, stream, &ticket);
+
+	if (status == CUDA_SUCCESS)
+		genie_stream_known_done(stream, ticket);
+	return status;
 }
 
 static void
@@ -289,9 +311,11 @@ download(void *dst, CUdeviceptr src, size_t size, struct genie_stream *stream)
 			int error = genie_chan_bulk_wait(chan, inflight[received % slots].ref,
 							 inflight[received % slots].ticket);
 
-			received++;
-			if (error != 0 && status == CUDA_SUCCESS)
+			if (error == 0)
+				genie_stream_known_done(stream, inflight[received % slots].ticket);
+			else if (status == CUDA_SUCCESS)
 				status = genie_chan_failed(error);
+			received++;
 		}
 	}
 	slots_give(slots);
@@ -350,6 +374,9 @@ to_host(void *dst, CUdeviceptr src, size_t size, enum genie_side side, struct ge
 		status = submit(GENIE_OP_genieMemcpyDtoHPinned, &args, stream, NULL);
 		return status == CUDA_SUCCESS && sync ? genie_stream_synchronize(stream) : status;
 	}
+	if (side == GENIE_SIDE_PINNED && genie_stream_capturing(stream))
+		return capture_pinned((uint64_t)(uintptr_t)dst, src, (uint64_t)(uintptr_t)dst, size,
+				      stream);
 	status = genie_copy_capture(stream);
 	if (status != CUDA_SUCCESS)
 		return status;

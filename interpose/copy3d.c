@@ -64,7 +64,7 @@ side_complete(struct side *side, const struct box *box)
 		side->pitch = side->x + box->width;
 	if (side->rows == 0)
 		side->rows = side->y + box->height;
-	if (box->height * box->depth > 1 && side->pitch < side->x + box->width)
+	if (side->pitch < side->x + box->width)
 		return CUDA_ERROR_INVALID_VALUE;
 	if (box->depth > 1 && side->rows < side->y + box->height)
 		return CUDA_ERROR_INVALID_VALUE;

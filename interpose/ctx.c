@@ -150,6 +150,7 @@ genie_ctx_synchronize(struct genie_ctx *ctx)
 	/* Nothing new since the last mark, and the mark is done: nothing to ask. */
 	if (chan && genie_chan_progress(chan, slot) >= genie_chan_last_ticket(chan)) {
 		genie_mirror_pull();
+		genie_output_catch_up();
 		return genie_pending_error();
 	}
 	status = genie_call_mark(GENIE_OP_genieCtxMark, &args, ctx, &ticket);
@@ -158,6 +159,7 @@ genie_ctx_synchronize(struct genie_ctx *ctx)
 	if (status != CUDA_SUCCESS)
 		return status;
 	genie_mirror_pull();
+	genie_output_catch_up();
 	return genie_pending_error();
 }
 

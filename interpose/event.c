@@ -141,7 +141,8 @@ genie_cuEventRecordWithFlags(CUevent hEvent, CUstream hStream, unsigned int flag
 		atomic_store_explicit(&event->ticket, ticket, memory_order_release);
 	}
 	genie_stream_submitted(stream, ticket);
-	return genie_pending_error();
+	genie_stream_recorded(stream, event, ticket);
+	return genie_pending_error_before(ticket);
 }
 
 CUresult
@@ -202,6 +203,7 @@ genie_cuEventSynchronize(CUevent hEvent)
 	if (status != CUDA_SUCCESS)
 		return status;
 	genie_mirror_pull();
+	genie_output_catch_up();
 	return genie_pending_error();
 }
 

@@ -190,7 +190,7 @@ genie_cuGraphUpload(CUgraphExec hGraphExec, CUstream hStream)
 	if (status != CUDA_SUCCESS)
 		return status;
 	genie_stream_submitted(stream, ticket);
-	return genie_pending_error();
+	return genie_pending_error_before(ticket);
 }
 
 CUresult
@@ -213,7 +213,7 @@ genie_cuGraphLaunch(CUgraphExec hGraphExec, CUstream hStream)
 	if (status != CUDA_SUCCESS)
 		return status;
 	genie_stream_submitted(stream, ticket);
-	return genie_pending_error();
+	return genie_pending_error_before(ticket);
 }
 
 CUresult

@@ -13,6 +13,7 @@
 #include "interpose/hostfunc.h"
 #include "interpose/kernel.h"
 #include "interpose/launch.h"
+#include "interpose/memory.h"
 
 #define NODES_MAX (1u << 20) /* in the life of a process; the worker's limit */
 
@@ -180,9 +181,9 @@ copy_side(CUmemorytype *type, const void **host, CUdeviceptr *device)
 	}
 	if (!genie_mem_find(*device, &mem) || mem.type == GENIE_MEM_REGISTERED)
 		return false;
-	/* Pinned memory is the same memory there only when both sides share it. */
+	/* Pinned memory that the two sides do not share is kept alike from here on. */
 	if ((mem.type == GENIE_MEM_PINNED || mem.type == GENIE_MEM_MANAGED) &&
-	    !(genie_client.welcome->flags & GENIE_WELCOME_F_SHARED_PINNED))
+	    genie_pinned_mirror(&mem) != CUDA_SUCCESS)
 		return false;
 	*type = CU_MEMORYTYPE_DEVICE;
 	*host = NULL;
@@ -354,6 +355,10 @@ genie_cuGraphAddHostNode(CUgraphNode *phGraphNode, CUgraph hGraph, const CUgraph
 		return CUDA_ERROR_INVALID_VALUE;
 	if (status != CUDA_SUCCESS)
 		return status;
+	if (!genie_hostfunc_in_graphs())
+		return genie_unsupported(
+			"host functions in graphs of a software device over a network",
+			__builtin_return_address(0));
 	args.id = genie_hostfunc_node(nodeParams->fn, nodeParams->userData);
 	if (!args.id)
 		return CUDA_ERROR_OUT_OF_MEMORY;

@@ -193,7 +193,12 @@ span_new_locked(struct genie_heap *heap)
 		span->next = NULL;
 		return span;
 	}
-	return calloc(1, sizeof(*span));
+	span = calloc(1, sizeof(*span));
+	if (span != NULL) {
+		span->all_next = heap->all;
+		heap->all = span;
+	}
+	return span;
 }
 
 static void
@@ -296,6 +301,38 @@ span_unmap(struct genie_heap *heap, struct genie_span *span)
 	pthread_mutex_unlock(&heap->lock);
 }
 
+static void class_release_locked(struct genie_heap *heap, struct genie_heap_class *class,
+				 struct genie_span *span);
+
+/* A span of @class of which no slot is used, or NULL. */
+static struct genie_span *
+class_empty_locked(const struct genie_heap_class *class)
+{
+	if (class->empty == 0)
+		return NULL;
+	for (struct genie_span *span = class->fresh.head; span != NULL; span = span->next) {
+		if (span->used == 0)
+			return span;
+	}
+	for (struct genie_block *block = class->freed.head; block != NULL; block = block->next) {
+		if (block->span->used == 0)
+			return block->span;
+	}
+	return NULL;
+}
+
+/* Moves the empty spans that the size classes keep for themselves into the cache. */
+static void
+classes_release_locked(struct genie_heap *heap)
+{
+	for (unsigned int i = 0; i < GENIE_HEAP_CLASSES; i++) {
+		struct genie_span *span;
+
+		while ((span = class_empty_locked(&heap->classes[i])) != NULL)
+			class_release_locked(heap, &heap->classes[i], span);
+	}
+}
+
 /* Unmaps what the cache holds beyond its bounds. */
 static void
 cache_shrink(struct genie_heap *heap, uint64_t bytes, uint32_t count)
@@ -329,6 +366,8 @@ credit_take(struct genie_heap *heap, uint64_t size)
 		if (enough) {
 			heap->credit -= size;
 		} else {
+			if (heap->cache.head == NULL)
+				classes_release_locked(heap);
 			victim = cache_evict_locked(heap);
 			if (victim != NULL)
 				heap->credit += victim->size;
@@ -718,6 +757,10 @@ genie_heap_find(const struct genie_heap *heap, uint64_t addr, struct genie_block
 void
 genie_heap_trim(struct genie_heap *heap, uint64_t keep)
 {
+	pthread_mutex_lock(&heap->lock);
+	if (heap->mapped - heap->live > keep)
+		classes_release_locked(heap);
+	pthread_mutex_unlock(&heap->lock);
 	cache_shrink(heap, keep, UINT32_MAX);
 }
 
@@ -783,14 +826,8 @@ genie_heap_fini(struct genie_heap *heap)
 
 	if (heap->pages == NULL)
 		return;
-	for (uint64_t i = 0; i < heap->high;) {
-		span = page_span(heap, i);
-		i = span != NULL ? page_index(heap, span->base + span->size) : i + 1;
-		if (span != NULL)
-			span_free(span);
-	}
-	for (span = heap->spare; span != NULL; span = next) {
-		next = span->next;
+	for (span = heap->all; span != NULL; span = next) {
+		next = span->all_next;
 		span_free(span);
 	}
 	pthread_mutex_destroy(&heap->lock);

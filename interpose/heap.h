@@ -86,6 +86,7 @@ struct genie_span {
 	enum genie_span_state state;
 	uint64_t freed, freed_stream; /* GENIE_SPAN_CACHED: as in a block */
 	struct genie_span *next, *prev;
+	struct genie_span *all_next; /* list of all descriptors there are */
 };
 
 struct genie_block_list {
@@ -115,6 +116,7 @@ struct genie_heap {
 	uint32_t cache_count;
 	uint64_t cache_bytes;
 	struct genie_span *spare; /* descriptors without a range */
+	struct genie_span *all;   /* every descriptor */
 	uint64_t cursor;          /* page index where the next search for addresses starts */
 	uint64_t high;            /* no page from here on was ever used */
 	uint64_t credit;          /* bytes that may be mapped before asking */

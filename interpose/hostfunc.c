@@ -104,6 +104,13 @@ genie_hostfunc_node(CUhostFn fn, void *data)
 	return hostfunc_add(&func);
 }
 
+bool
+genie_hostfunc_in_graphs(void)
+{
+	return genie_client.welcome->device_kind == GENIE_DEVICE_CUDA ||
+	       genie_client.welcome->flags & GENIE_WELCOME_F_SHARED_PINNED;
+}
+
 static CUresult
 hostfunc_submit(struct genie_stream *stream, struct hostfunc *func)
 {
@@ -112,6 +119,10 @@ hostfunc_submit(struct genie_stream *stream, struct hostfunc *func)
 	CUresult status;
 
 	func->stays = genie_stream_capturing(stream);
+	if (func->stays && !genie_hostfunc_in_graphs())
+		return genie_unsupported(
+			"host functions in graphs of a software device over a network",
+			__builtin_return_address(0));
 	args.id = hostfunc_add(func);
 	if (!args.id)
 		return CUDA_ERROR_OUT_OF_MEMORY;
@@ -121,7 +132,7 @@ hostfunc_submit(struct genie_stream *stream, struct hostfunc *func)
 		return status;
 	}
 	genie_stream_submitted(stream, ticket);
-	return genie_pending_error();
+	return genie_pending_error_before(ticket);
 }
 
 CUresult

@@ -9,5 +9,8 @@
 /* A function that may run many times, until it is dropped. 0: out of memory. */
 uint64_t genie_hostfunc_node(CUhostFn fn, void *data);
 void genie_hostfunc_drop(uint64_t id);
+/* Can a graph call us? A software device runs a graph on the thread that would have to hear our
+ * answer, unless memory is shared. */
+bool genie_hostfunc_in_graphs(void);
 
 #endif

@@ -123,6 +123,10 @@ CUresult genie_function_send_attribute(struct genie_function *function, int attr
 CUresult genie_kernel_param(const struct genie_kernel_desc *desc, size_t index, size_t *ret_offset,
 			    size_t *ret_size);
 
+/* occupancy.c: how many blocks of @block_size threads fit a multiprocessor. Asked once. */
+CUresult genie_occupancy_blocks(const struct genie_function *function, int block_size,
+				size_t shared, unsigned int flags, int *ret_blocks);
+
 /* genie_function_get() for a function that is ready already, and the common case of it. */
 static inline struct genie_function *
 genie_function_find(uint64_t token, const struct genie_ctx *ctx)

@@ -186,17 +186,41 @@ genie_launch_encode(void *dst, const struct genie_function *function, uint64_t s
 	}
 }
 
+/* All blocks of a cooperative launch must fit the device at the same time. */
+static CUresult
+cooperative_check(const struct genie_function *function, const struct genie_launch *launch)
+{
+	const unsigned int *grid = launch->grid, *block = launch->block;
+	const int *attrs = genie_client.devices[function->attrs->device].attrs;
+	uint64_t wanted = (uint64_t)grid[0] * grid[1] * grid[2];
+	int blocks = 0;
+	CUresult status;
+
+	status = genie_occupancy_blocks(function, (int)(block[0] * block[1] * block[2]),
+					launch->shared, CU_OCCUPANCY_DEFAULT, &blocks);
+	if (status != CUDA_SUCCESS)
+		return status;
+	return wanted <= (uint64_t)blocks *
+				       (uint64_t)attrs[CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT]
+		       ? CUDA_SUCCESS
+		       : CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE;
+}
+
 /* What the worker would refuse is refused here, by name. */
 static CUresult
-attrs_check(const struct genie_launch *launch)
+attrs_check(const struct genie_function *function, const struct genie_launch *launch)
 {
+	bool cooperative = false;
+
 	if (launch->attr_count > GENIE_LAUNCH_ATTRS_MAX || launch->attrs == NULL)
 		return CUDA_ERROR_INVALID_VALUE;
 	for (unsigned int i = 0; i < launch->attr_count; i++) {
 		switch ((int)launch->attrs[i].id) {
+		case CU_LAUNCH_ATTRIBUTE_COOPERATIVE:
+			cooperative = launch->attrs[i].value.cooperative != 0;
+			continue;
 		case CU_LAUNCH_ATTRIBUTE_IGNORE:
 		case CU_LAUNCH_ATTRIBUTE_ACCESS_POLICY_WINDOW:
-		case CU_LAUNCH_ATTRIBUTE_COOPERATIVE:
 		case CU_LAUNCH_ATTRIBUTE_SYNCHRONIZATION_POLICY:
 		case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION:
 		case CU_LAUNCH_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE:
@@ -217,7 +241,7 @@ attrs_check(const struct genie_launch *launch)
 					    "it could carry a pointer");
 		}
 	}
-	return CUDA_SUCCESS;
+	return cooperative ? cooperative_check(function, launch) : CUDA_SUCCESS;
 }
 
 /* Parameters that point to pinned memory the worker does not share: cold, for networks only. */
@@ -253,7 +277,7 @@ launch_submit(CUfunction handle, const struct genie_launch *launch)
 		return status;
 	status = genie_launch_check(function, launch);
 	if (status == CUDA_SUCCESS && launch->attr_count != 0)
-		status = attrs_check(launch);
+		status = attrs_check(function, launch);
 	if (status == CUDA_SUCCESS)
 		status = genie_launch_params(function->desc, launch->params, launch->extra, &buffer,
 					     &params_size);

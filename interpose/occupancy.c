@@ -107,9 +107,9 @@ function_handle(const struct genie_function *function)
 
 /* ---- blocks ---- */
 
-static CUresult
-active_blocks(const struct genie_function *function, int block_size, size_t shared,
-	      unsigned int flags, int *ret_blocks)
+CUresult
+genie_occupancy_blocks(const struct genie_function *function, int block_size, size_t shared,
+		       unsigned int flags, int *ret_blocks)
 {
 	struct genie_args_cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags args = {
 		.numBlocks = ret_blocks,
@@ -149,9 +149,9 @@ genie_cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int *numBlocks, CUfun
 	if (numBlocks == NULL || blockSize <= 0)
 		return CUDA_ERROR_INVALID_VALUE;
 	status = genie_function_get(func, &function);
-	return status == CUDA_SUCCESS
-		       ? active_blocks(function, blockSize, dynamicSMemSize, flags, numBlocks)
-		       : status;
+	return status == CUDA_SUCCESS ? genie_occupancy_blocks(function, blockSize, dynamicSMemSize,
+							       flags, numBlocks)
+				      : status;
 }
 
 CUresult
@@ -217,7 +217,7 @@ best_block(const struct genie_function *function, CUoccupancyB2DSize shared_of_b
 		step = size < limit ? size : limit;
 		if (shared_of_block != NULL)
 			shared = shared_of_block(step);
-		status = active_blocks(function, step, shared, flags, &blocks);
+		status = genie_occupancy_blocks(function, step, shared, flags, &blocks);
 		if (status != CUDA_SUCCESS)
 			return status;
 		if (blocks * step > most) {

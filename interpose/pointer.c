@@ -7,9 +7,9 @@
 
 /* What an attribute's value is stored as. */
 union value {
+	uint64_t u64; /* first: what an initialiser sets */
 	int32_t i32;
 	uint32_t u32;
-	uint64_t u64;
 };
 
 /* Memory is mapped in pieces of this size. */

@@ -206,15 +206,40 @@ stream_slot(const struct genie_stream *stream, uint32_t *ret_slot)
 	return event != NULL;
 }
 
+void
+genie_stream_known_done(struct genie_stream *stream, uint64_t ticket)
+{
+	ticket_raise(&stream->done_ticket, ticket);
+}
+
+void
+genie_stream_recorded(struct genie_stream *stream, const struct genie_event *event, uint64_t ticket)
+{
+	/* Two threads may mix slot and ticket: then neither fits, and a mark decides. */
+	atomic_store_explicit(&stream->event_slot,
+			      GENIE_SLOT_EVENT + genie_token_index(event->object.token),
+			      memory_order_relaxed);
+	atomic_store_explicit(&stream->event_ticket, ticket, memory_order_relaxed);
+}
+
 static bool
 stream_done(const struct genie_stream *stream, uint64_t ticket)
 {
 	struct genie_chan *chan = genie_client_chan();
+	uint64_t recorded;
 	uint32_t slot;
 
-	if (!ticket)
+	if (ticket <= atomic_load_explicit(&stream->done_ticket, memory_order_relaxed))
 		return true;
-	return chan && stream_slot(stream, &slot) && genie_chan_progress(chan, slot) >= ticket;
+	if (!chan)
+		return false;
+	if (stream_slot(stream, &slot) && genie_chan_progress(chan, slot) >= ticket)
+		return true;
+	/* The last thing in the stream was an event, and the event is done. Equal, not greater: the
+	 * event may have been recorded again elsewhere since. */
+	recorded = atomic_load_explicit(&stream->event_ticket, memory_order_relaxed);
+	slot = atomic_load_explicit(&stream->event_slot, memory_order_relaxed);
+	return recorded == ticket && genie_chan_progress(chan, slot) == ticket;
 }
 
 /* The hidden event of a legacy stream, made once. */
@@ -270,6 +295,7 @@ genie_stream_synchronize(struct genie_stream *stream)
 
 	if (stream_done(stream, last)) {
 		genie_mirror_pull();
+		genie_output_catch_up();
 		return genie_pending_error();
 	}
 	if (mark < last) {
@@ -283,6 +309,7 @@ genie_stream_synchronize(struct genie_stream *stream)
 	if (status != CUDA_SUCCESS)
 		return status;
 	genie_mirror_pull();
+	genie_output_catch_up();
 	return genie_pending_error();
 }
 

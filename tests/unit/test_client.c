@@ -428,6 +428,17 @@ Test(client_error, reported_once, .init = start)
 	cr_assert_eq(cuCtxSynchronize(), CUDA_SUCCESS);
 }
 
+Test(client_error, of_the_same_call_is_for_a_later_one, .init = start)
+{
+	CUevent event;
+
+	cuEventCreate(&event, 0);
+	fake.error = (struct genie_async_error){.ticket = fake.last_ticket + 1,
+						.status = CUDA_ERROR_INVALID_VALUE};
+	cr_assert_eq(cuEventRecord(event, NULL), CUDA_SUCCESS);
+	cr_assert_eq(cuEventRecord(event, NULL), CUDA_ERROR_INVALID_VALUE);
+}
+
 Test(client_error, sticky, .init = start)
 {
 	CUcontext current;
@@ -486,4 +497,28 @@ Test(client_sync, every_call_waits)
 	cr_assert(fake_last(GENIE_OP_cuCtxSetLimit)->flags & GENIE_CMD_REPLY);
 	fake.status = CUDA_ERROR_INVALID_VALUE;
 	cr_assert_eq(cuCtxSetLimit(CU_LIMIT_STACK_SIZE, 2048), CUDA_ERROR_INVALID_VALUE);
+}
+
+Test(client_stream, is_done_when_its_last_event_is, .init = start)
+{
+	uint64_t *slot;
+	CUstream stream, other;
+	CUevent event;
+
+	cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING);
+	cuStreamCreate(&other, CU_STREAM_NON_BLOCKING);
+	cuEventCreate(&event, 0);
+	slot = &fake.progress[GENIE_SLOT_EVENT + genie_token_index((uintptr_t)event)];
+	work(stream);
+	cuEventRecord(event, stream);
+	*slot = fake.last_ticket;
+	cr_assert_eq(cuEventQuery(event), CUDA_SUCCESS);
+	cr_assert_eq(cuStreamQuery(stream), CUDA_SUCCESS);
+	cr_assert_eq(fake_count(GENIE_OP_genieStreamMark), 0);
+
+	/* Recorded again elsewhere: that says nothing about this stream. */
+	cuEventRecord(event, stream);
+	cuEventRecord(event, other);
+	*slot = fake.last_ticket;
+	cr_assert_eq(cuStreamQuery(stream), CUDA_ERROR_NOT_READY);
 }

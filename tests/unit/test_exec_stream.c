@@ -258,6 +258,7 @@ Test(exec_stream, a_device_that_calls_at_once_does_not_stop_the_issuing_thread)
 	struct genie_args_genieHostFunc args = {.stream = LEGACY, .id = 43};
 
 	fake.backend.drv.cuLaunchHostFunc = host_func_at_once;
+	fake.backend.kind = GENIE_DEVICE_CPU;
 	cr_assert_eq(fake_call(GENIE_OP_genieHostFunc, &args, 1), 0);
 	cr_assert_eq(fake.host_id, 43);
 	mark(LEGACY);

@@ -95,14 +95,13 @@ SESSION_TEST(calls_are_answered, 30)
 
 SESSION_TEST(replies_of_every_size, 30)
 {
-	static const uint64_t sizes[] = {0,    1,    7,     8,     9,     4095,
-					 4096, 4097, 16384, 65535, 65536, 24};
+	static const uint64_t sizes[] = {0, 1, 7, 8, 9, 4095, 4096, 4097, 16384, 65535, 65536, 24};
 	static uint8_t answer[GENIE_REPLY_MAX];
 	struct session s = begin(kind);
 
 	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		uint64_t ticket =
-			echo_submit(s.lane, ECHO_SIZED, GENIE_CMD_REPLY, &sizes[i], sizeof(sizes[i]));
+		uint64_t ticket = echo_submit(s.lane, ECHO_SIZED, GENIE_CMD_REPLY, &sizes[i],
+					      sizeof(sizes[i]));
 		int32_t status;
 		size_t len;
 
@@ -157,9 +156,9 @@ submit_numbers(void *data)
 		worker->failed |= !echo_submit(lane, ECHO_NOP, 0, &nop, sizeof(nop));
 		if (i % worker->call_every)
 			continue;
-		worker->failed |= echo_call(lane, ECHO_REPLY, &i, sizeof(i), &answer,
-					    sizeof(answer), &len) ||
-				  answer != i;
+		worker->failed |=
+			echo_call(lane, ECHO_REPLY, &i, sizeof(i), &answer, sizeof(answer), &len) ||
+			answer != i;
 	}
 	genie_lane_put(lane);
 	return NULL;
@@ -175,15 +174,17 @@ run_threads(struct session *s, unsigned threads, uint64_t count, unsigned call_e
 	for (unsigned i = 0; i < threads; i++) {
 		workers[i] = (struct worker){
 			.chan = s->chan, .id = i, .count = count, .call_every = call_every};
-		cr_assert_eq(
-			pthread_create(&workers[i].thread, NULL, submit_numbers, &workers[i]), 0);
+		cr_assert_eq(pthread_create(&workers[i].thread, NULL, submit_numbers, &workers[i]),
+			     0);
 	}
 	for (unsigned i = 0; i < threads; i++) {
 		pthread_join(workers[i].thread, NULL);
 		cr_assert_not(workers[i].failed);
 	}
 	cr_assert_eq(echo_call(s->lane, ECHO_SUM, NULL, 0, &sum, sizeof(sum), &len), 0);
-	cr_assert_eq(sum.count, threads * count, "%lu of %lu, %lu, len %zu, %s", (unsigned long)sum.count, (unsigned long)(threads * count), (unsigned long)sum.errors, len, genie_chan_transport(s->chan));
+	cr_assert_eq(sum.count, threads * count, "%lu of %lu, %lu, len %zu, %s",
+		     (unsigned long)sum.count, (unsigned long)(threads * count),
+		     (unsigned long)sum.errors, len, genie_chan_transport(s->chan));
 	cr_assert_eq(sum.errors, 0);
 	free(workers);
 }
@@ -248,8 +249,8 @@ SESSION_TEST(progress_arrives_while_nobody_waits, 30)
 	/* After a call, and after a pause: over TCP different threads receive. */
 	for (int i = 0; i < 20; i++) {
 		if (i % 2)
-			echo_call(s.lane, ECHO_REPLY, &answer, sizeof(answer), &answer, sizeof(answer),
-				  &len);
+			echo_call(s.lane, ECHO_REPLY, &answer, sizeof(answer), &answer,
+				  sizeof(answer), &len);
 		if (i % 4 == 0)
 			usleep(20000);
 		ticket = echo_submit(s.lane, ECHO_MARK, 0, &mark, sizeof(mark));
@@ -315,9 +316,8 @@ SESSION_TEST(a_sticky_error_ends_waiting, 30)
 
 SESSION_TEST(bulk_of_every_size_both_ways, 60)
 {
-	static const size_t sizes[] = {1,	   2,	      63,		 4096,
-				       65537,	   (1 << 20) - 1, 1 << 20,	 (1 << 20) + 1,
-				       5000001, 64 << 20};
+	static const size_t sizes[] = {
+		1, 2, 63, 4096, 65537, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 5000001, 64 << 20};
 	struct session s = begin(kind);
 	uint8_t *data = malloc(64 << 20), *back = malloc(64 << 20);
 	uint64_t answer = 0;
@@ -440,7 +440,8 @@ SESSION_TEST(the_pinned_window_is_memory, 30)
 
 	cr_assert_eq(shared, !strcmp(kind, "shm"));
 	memset(base + bulk.offset, 3, bulk.len);
-	cr_assert_eq(echo_call(s.lane, ECHO_PINNED, &bulk, sizeof(bulk), &sum, sizeof(sum), &len), 0);
+	cr_assert_eq(echo_call(s.lane, ECHO_PINNED, &bulk, sizeof(bulk), &sum, sizeof(sum), &len),
+		     0);
 	cr_assert_eq(sum, shared ? 3 * bulk.len : 0);
 	cr_assert_eq(genie_chan_pinned_discard(s.chan, base, 1 << 20), 0);
 	cr_assert_eq(base[bulk.offset + 5], 0);
@@ -616,7 +617,7 @@ static void
 death_is_noticed(const char *kind, uint16_t how)
 {
 	void *(*const places[])(void *) = {call_until_dead, submit_until_dead, wait_until_dead,
-					   put_until_dead, get_until_dead, wait_until_dead};
+					   put_until_dead,  get_until_dead,    wait_until_dead};
 	struct session s = begin(kind);
 	pthread_t threads[6];
 	uint64_t ref;

@@ -21,6 +21,8 @@ run(const struct plain_test *test, const struct plain_opts *opts)
 	alarm(opts->timeout > 0 ? (unsigned int)opts->timeout * 4 : 60);
 	if (opts->init)
 		opts->init();
+	if (test->opts.init)
+		test->opts.init();
 	test->run();
 	if (opts->fini)
 		opts->fini();

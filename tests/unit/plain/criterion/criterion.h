@@ -62,6 +62,7 @@ extern struct plain_test *plain_tests;
 		}                                                                                  \
 	} while (0)
 #define cr_assert_not(a, ...)       cr_assert(!(a))
+#define cr_assert_arr_eq(a, b, size, ...) cr_assert(memcmp((a), (b), (size)) == 0)
 #define cr_assert_eq(a, b, ...)     cr_assert((a) == (b))
 #define cr_assert_neq(a, b, ...)    cr_assert((a) != (b))
 #define cr_assert_lt(a, b, ...)     cr_assert((a) < (b))
