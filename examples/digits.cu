@@ -26,6 +26,7 @@ constexpr int PIXELS = 64;
 constexpr int HIDDEN = 128;
 constexpr int CLASSES = 10;
 constexpr int BATCH = 128;
+constexpr int BATCHES = 4; /* in flight */
 constexpr int TEST_IMAGES = 360;
 constexpr int THREADS = 128;
 constexpr float LEARNING_RATE = 0.15f;
@@ -336,7 +337,7 @@ read_results(Network &net, int count, float *ret_loss, float *ret_accuracy)
 	*ret_accuracy = (float)correct / count;
 }
 
-/* ---- batches: one is copied while the network works on the other ---- */
+/* ---- batches: the next are copied while the network works on one ---- */
 
 struct Batch {
 	float *host_images, *images; /* pinned memory, and its copy on the device */
@@ -423,9 +424,9 @@ main(int argc, char **argv)
 
 	Network net;
 	network_create(net, compute, std::max(BATCH, TEST_IMAGES), random);
-	Batch batches[2], exam;
-	batch_create(batches[0], BATCH);
-	batch_create(batches[1], BATCH);
+	Batch batches[BATCHES], exam;
+	for (Batch &batch : batches)
+		batch_create(batch, BATCH);
 	batch_create(exam, TEST_IMAGES);
 	batch_load(exam, test.data(), TEST_IMAGES, copy);
 	CUDA(cudaStreamWaitEvent(compute, exam.copied, 0));
@@ -439,7 +440,7 @@ main(int argc, char **argv)
 		float rate = LEARNING_RATE * (float)(epochs - epoch) / (float)epochs;
 		random.shuffle(train);
 		for (int i = 0; i < batches_per_epoch; i++) {
-			Batch &batch = batches[i % 2];
+			Batch &batch = batches[i % BATCHES];
 			batch_load(batch, train.data() + i * BATCH, BATCH, copy);
 			CUDA(cudaStreamWaitEvent(compute, batch.copied, 0));
 			train_batch(net, batch.images, batch.labels, rate);
@@ -460,8 +461,8 @@ main(int argc, char **argv)
 		milliseconds / 1000.0f);
 
 	batch_destroy(exam);
-	batch_destroy(batches[1]);
-	batch_destroy(batches[0]);
+	for (Batch &batch : batches)
+		batch_destroy(batch);
 	network_destroy(net);
 	CUDA(cudaEventDestroy(begin));
 	CUDA(cudaEventDestroy(end));

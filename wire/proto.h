@@ -49,6 +49,7 @@
 #define GENIE_SLOT_BULK_DOWN 852032u /* + staging slot, worker to client: filled */
 #define GENIE_SLOT_CTX       852096u /* + index of the context's token: all its streams */
 #define GENIE_SLOT_CTXS      1024u
+#define GENIE_SLOT_OUTPUT    853120u /* not a ticket: bytes that the device printed so far */
 
 /*
  * A command. The payload follows: the args struct of op, encoded by wire/codec.c (or, for the hot

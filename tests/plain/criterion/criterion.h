@@ -59,8 +59,7 @@ plain_add(struct plain_test *test)
 
 #define Test(suite_, name_, ...)                                                                   \
 	static void suite_##_##name_##_impl(void);                                                 \
-	PLAIN_REGISTER(suite_, name_, .plain = suite_##_##name_##_impl,                            \
-		       .options = {__VA_ARGS__})                                   \
+	PLAIN_REGISTER(suite_, name_, .plain = suite_##_##name_##_impl, .options = {__VA_ARGS__})  \
 	static void suite_##_##name_##_impl(void)
 
 #define plain_check(condition, text, ...)                                                          \
@@ -73,19 +72,18 @@ plain_add(struct plain_test *test)
 		}                                                                                  \
 	} while (0)
 
-#define cr_assert(condition, ...)    plain_check(condition, #condition, "" __VA_ARGS__)
+#define cr_assert(condition, ...)     plain_check(condition, #condition, "" __VA_ARGS__)
 #define cr_assert_not(condition, ...) plain_check(!(condition), "not " #condition, "" __VA_ARGS__)
-#define cr_assert_eq(a, b, ...)      plain_check((a) == (b), #a " == " #b, "" __VA_ARGS__)
-#define cr_assert_neq(a, b, ...)     plain_check((a) != (b), #a " != " #b, "" __VA_ARGS__)
-#define cr_assert_lt(a, b, ...)      plain_check((a) < (b), #a " < " #b, "" __VA_ARGS__)
-#define cr_assert_leq(a, b, ...)     plain_check((a) <= (b), #a " <= " #b, "" __VA_ARGS__)
-#define cr_assert_gt(a, b, ...)      plain_check((a) > (b), #a " > " #b, "" __VA_ARGS__)
-#define cr_assert_geq(a, b, ...)     plain_check((a) >= (b), #a " >= " #b, "" __VA_ARGS__)
-#define cr_assert_null(a, ...)       plain_check(!(a), #a " is NULL", "" __VA_ARGS__)
-#define cr_assert_not_null(a, ...)   plain_check((a), #a " is not NULL", "" __VA_ARGS__)
-#define cr_assert_fail(...)          plain_check(false, "fail", "" __VA_ARGS__)
-#define cr_assert_str_eq(a, b, ...)                                                                \
-	plain_check(!strcmp((a), (b)), #a " says " #b, "" __VA_ARGS__)
+#define cr_assert_eq(a, b, ...)       plain_check((a) == (b), #a " == " #b, "" __VA_ARGS__)
+#define cr_assert_neq(a, b, ...)      plain_check((a) != (b), #a " != " #b, "" __VA_ARGS__)
+#define cr_assert_lt(a, b, ...)       plain_check((a) < (b), #a " < " #b, "" __VA_ARGS__)
+#define cr_assert_leq(a, b, ...)      plain_check((a) <= (b), #a " <= " #b, "" __VA_ARGS__)
+#define cr_assert_gt(a, b, ...)       plain_check((a) > (b), #a " > " #b, "" __VA_ARGS__)
+#define cr_assert_geq(a, b, ...)      plain_check((a) >= (b), #a " >= " #b, "" __VA_ARGS__)
+#define cr_assert_null(a, ...)        plain_check(!(a), #a " is NULL", "" __VA_ARGS__)
+#define cr_assert_not_null(a, ...)    plain_check((a), #a " is not NULL", "" __VA_ARGS__)
+#define cr_assert_fail(...)           plain_check(false, "fail", "" __VA_ARGS__)
+#define cr_assert_str_eq(a, b, ...)   plain_check(!strcmp((a), (b)), #a " says " #b, "" __VA_ARGS__)
 #define cr_assert_arr_eq(a, b, size, ...)                                                          \
 	plain_check(!memcmp((a), (b), (size)), #a " equals " #b, "" __VA_ARGS__)
 #define cr_expect         cr_assert

@@ -17,8 +17,7 @@
 		suite_##_##name_##_impl(param);                                                    \
 	}                                                                                          \
 	PLAIN_REGISTER(suite_, name_, .with = suite_##_##name_##_call,                             \
-		       .params = suite_##_##name_##_params,                                        \
-		       .options = {__VA_ARGS__})                                   \
+		       .params = suite_##_##name_##_params, .options = {__VA_ARGS__})              \
 	static void suite_##_##name_##_impl(param_)
 
 #endif
