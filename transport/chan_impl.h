@@ -1,10 +1,9 @@
 /*
  * The inside of a channel: what chan.c, lane.c, bulk.c and the two transports share.
  *
- * Locks, in the order in which they may be taken: bulk.order (held by callers across a transfer
- * and its command), a shared producer's lock (from begin to commit), then one of lanes.lock,
- * bulk.lock and what the transports have: each guards a few lines and nothing waits while it is
- * held.
+ * Locks, in the order in which they may be taken: a shared producer's lock (from begin to commit),
+ * then one of lanes.lock, bulk.lock and what the transports have. Each guards a few lines and
+ * nothing waits while it is held, except for the socket while a frame goes out.
  */
 #ifndef GENIE_TRANSPORT_CHAN_IMPL_H
 #define GENIE_TRANSPORT_CHAN_IMPL_H
@@ -72,8 +71,7 @@ struct genie_bulk_down {
 };
 
 struct genie_bulk {
-	pthread_mutex_t order; /* genie_chan_bulk_lock */
-	pthread_mutex_t lock;  /* guards what follows */
+	pthread_mutex_t lock; /* guards what follows */
 	struct genie_bulk_up up[GENIE_BULK_UP];
 	struct genie_bulk_down down[GENIE_BULK_DOWN];
 	/* Looked at without the lock: slots with .detached, slots down with .busy. */

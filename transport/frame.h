@@ -15,7 +15,7 @@ enum genie_frame_type {
 	GENIE_FRAME_REPLY = 1,    /* to the client: struct genie_reply, payload; .lane says whose */
 	GENIE_FRAME_PROGRESS = 2, /* to the client: struct genie_progress */
 	GENIE_FRAME_ERROR = 3,    /* to the client: struct genie_async_error */
-	GENIE_FRAME_HOST_FUNC = 4, /* to the client: uint64_t id */
+	GENIE_FRAME_HOST_FUNC = 4, /* to the client: uint64_t id; over TCP a genie_progress, below */
 	GENIE_FRAME_OUTPUT = 5,    /* to the client: text */
 	GENIE_FRAME_HOST_DONE = 6, /* to the worker: uint64_t id */
 	GENIE_FRAME_BYE = 7,       /* to the worker: uint64_t 0; the client closes */
@@ -27,6 +27,10 @@ struct genie_frame {
 	uint16_t lane; /* GENIE_FRAME_REPLY */
 };
 _Static_assert(sizeof(struct genie_frame) == 8, "wire");
+
+/* Over TCP the id of a host function travels as the ticket of a struct genie_progress with this
+ * slot: like progress it must not overtake the bulk bytes that were sent before it. */
+#define GENIE_FRAME_CALL_SLOT UINT32_MAX
 
 #define GENIE_FRAME_MAX (sizeof(struct genie_reply) + GENIE_REPLY_MAX)
 

@@ -269,8 +269,16 @@ tcp_port_progress(struct genie_port *port, uint32_t slot, uint64_t ticket)
 static int
 tcp_port_send(struct genie_port *port, enum genie_frame_type type, const void *payload, size_t len)
 {
+	struct tcp_port *tcp = tcp_port_of(port);
 	struct genie_frame frame = {.type = type};
+	struct genie_progress call = {.slot = GENIE_FRAME_CALL_SLOT};
 
+	/* A host function may look at what was copied before it: it waits for those bytes too. */
+	if (type == GENIE_FRAME_HOST_FUNC && len == sizeof(call.ticket)) {
+		memcpy(&call.ticket, payload, len);
+		call.bulk = atomic_load_explicit(&tcp->down_bytes, memory_order_seq_cst);
+		return send_frame(tcp, &frame, &call, sizeof(call), NULL, 0);
+	}
 	return send_frame(tcp_port_of(port), &frame, payload, len, NULL, 0);
 }
 

@@ -19,7 +19,7 @@ lost(struct tcp_chan *tcp, const char *why)
 	return true;
 }
 
-/* ---- progress, not before the bulk bytes it speaks of ---- */
+/* ---- progress and host functions, not before the bulk bytes they speak of ---- */
 
 static void
 apply_held(struct tcp_chan *tcp)
@@ -29,7 +29,10 @@ apply_held(struct tcp_chan *tcp)
 
 		if (progress->bulk > tcp->bulk_received)
 			return;
-		genie_area_progress(tcp->chan.area, progress->slot, progress->ticket);
+		if (progress->slot != GENIE_FRAME_CALL_SLOT)
+			genie_area_progress(tcp->chan.area, progress->slot, progress->ticket);
+		else if (genie_events_host_func(tcp->chan.events, progress->ticket) < 0)
+			lost(tcp, "no memory to run a host function");
 		tcp->held_first = (tcp->held_first + 1) % TCP_HELD;
 		tcp->held_count--;
 	}
@@ -38,8 +41,6 @@ apply_held(struct tcp_chan *tcp)
 static int
 take_progress(struct tcp_chan *tcp, const struct genie_progress *progress)
 {
-	if (progress->slot >= GENIE_SLOTS_MAX)
-		return -EPROTO;
 	tcp->held[(tcp->held_first + tcp->held_count) % TCP_HELD] = *progress;
 	tcp->held_count++;
 	apply_held(tcp);
@@ -68,7 +69,6 @@ take_frame(struct tcp_chan *tcp, const struct genie_frame *frame, const void *pa
 {
 	struct genie_async_error error;
 	struct genie_progress progress;
-	uint64_t id;
 
 	switch (frame->type) {
 	case GENIE_FRAME_REPLY:
@@ -77,6 +77,8 @@ take_frame(struct tcp_chan *tcp, const struct genie_frame *frame, const void *pa
 		if (frame->len != sizeof(progress))
 			return -EPROTO;
 		memcpy(&progress, payload, sizeof(progress));
+		if (progress.slot >= GENIE_SLOTS_MAX)
+			return -EPROTO;
 		return take_progress(tcp, &progress);
 	case GENIE_FRAME_ERROR:
 		if (frame->len != sizeof(error))
@@ -85,10 +87,11 @@ take_frame(struct tcp_chan *tcp, const struct genie_frame *frame, const void *pa
 		genie_area_error(tcp->chan.area, &error);
 		return 0;
 	case GENIE_FRAME_HOST_FUNC:
-		if (frame->len != sizeof(id))
+		if (frame->len != sizeof(progress))
 			return -EPROTO;
-		memcpy(&id, payload, sizeof(id));
-		return genie_events_host_func(tcp->chan.events, id);
+		memcpy(&progress, payload, sizeof(progress));
+		progress.slot = GENIE_FRAME_CALL_SLOT;
+		return take_progress(tcp, &progress);
 	case GENIE_FRAME_OUTPUT:
 		genie_events_output(tcp->chan.events, payload, frame->len);
 		return 0;
