@@ -75,6 +75,8 @@ happen(struct genie_session *session, struct genie_completion *entry, CUresult s
 
 	if (status != CUDA_SUCCESS)
 		genie_session_error(session, entry->ticket, 0, status);
+	else if (entry->event && session->backend->printed)
+		session->backend->printed(session->backend, entry->event->handle);
 	if (!group) {
 		entry->fn(session, entry, status);
 		return;

@@ -33,6 +33,9 @@ struct genie_backend {
 	/* Why the last image could not be loaded: one line for the user, valid until the next call
 	 * on this thread. May be NULL. */
 	const char *(*image_error)(void);
+	/* The device has passed @event: hands what its kernels printed until then to events.output.
+	 * NULL: the backend does so by itself. Any thread. */
+	void (*printed)(const struct genie_backend *backend, CUevent event);
 	void (*close)(struct genie_backend *backend);
 	void *private;
 };

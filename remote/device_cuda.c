@@ -2,18 +2,25 @@
  * without a GPU. */
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <link.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "remote/device.h"
 
 struct cuda {
 	void *driver, *nvml;
+	int text_fd;          /* where standard output goes; -1: not captured */
+	pthread_mutex_t lock; /* guards text_read */
+	off_t text_read;      /* what was handed on */
 };
 
 /* What stands in a slot for a function that this driver does not have. Its arguments do not
@@ -68,6 +75,42 @@ is_genie(void *library)
 	return !strncmp(name ? name + 1 : path, "libgenie.so", strlen("libgenie.so"));
 }
 
+/*
+ * What kernels print, the driver writes to this process's standard output when somebody waits for
+ * the device in a way that flushes (CUDA programming guide, "formatted output"). So standard
+ * output is a file in memory: a pipe could fill up while the driver writes and nobody reads.
+ */
+static void
+text_capture(struct cuda *cuda)
+{
+	cuda->text_fd = memfd_create("genie-printf", MFD_CLOEXEC);
+	if (cuda->text_fd < 0 || fcntl(cuda->text_fd, F_SETFL, O_APPEND) ||
+	    dup2(cuda->text_fd, STDOUT_FILENO) < 0)
+		genie_warn("what kernels print cannot be passed on: %m");
+}
+
+static void
+cuda_printed(const struct genie_backend *backend, CUevent event)
+{
+	struct cuda *cuda = backend->private;
+	char text[4096];
+	ssize_t n;
+
+	if (cuda->text_fd < 0 || !backend->events.output)
+		return;
+	backend->drv.cuEventSynchronize(event); /* done already: this flushes */
+	fflush(stdout);
+	pthread_mutex_lock(&cuda->lock);
+	while ((n = pread(cuda->text_fd, text, sizeof(text), cuda->text_read)) > 0) {
+		backend->events.output(backend->events.data, text, (size_t)n);
+		/* read once, kept no longer */
+		fallocate(cuda->text_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			  cuda->text_read, n);
+		cuda->text_read += n;
+	}
+	pthread_mutex_unlock(&cuda->lock);
+}
+
 static void
 cuda_close(struct genie_backend *backend)
 {
@@ -90,6 +133,7 @@ genie_backend_cuda_open(struct genie_backend *ret, char *err, size_t err_size)
 	struct genie_backend backend = {.kind = GENIE_DEVICE_CUDA,
 					.name = "cuda",
 					.image_kinds = GENIE_IMAGE_PTX | GENIE_IMAGE_SASS,
+					.printed = cuda_printed,
 					.close = cuda_close};
 	struct cuda *cuda;
 	char text[128];
@@ -131,6 +175,8 @@ genie_backend_cuda_open(struct genie_backend *ret, char *err, size_t err_size)
 		snprintf(err, err_size, "the CUDA driver has no device");
 		goto err_free;
 	}
+	pthread_mutex_init(&cuda->lock, NULL);
+	text_capture(cuda);
 	*ret = backend;
 	return 0;
 

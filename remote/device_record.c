@@ -102,8 +102,8 @@ yes(void)
 	return CUDA_SUCCESS;
 }
 
-static int
-not_supported(void)
+int
+record_not_supported(void)
 {
 	return CUDA_ERROR_NOT_SUPPORTED;
 }
@@ -115,18 +115,11 @@ nvml_not_supported(void)
 }
 
 /* Any create function: its first argument receives the handle. */
-static CUresult
-create(void **ret_handle)
+CUresult
+record_create(void **ret_handle)
 {
 	*ret_handle = record_new_handle();
 	return CUDA_SUCCESS;
-}
-
-static CUresult
-create_second(void *ignored, void **ret_handle)
-{
-	(void)ignored;
-	return create(ret_handle);
 }
 
 /* ---- the device ---- */
@@ -437,333 +430,7 @@ record_cuMemUnmap(CUdeviceptr ptr, size_t size)
 	return CUDA_SUCCESS;
 }
 
-/* ---- streams, and what is counted in a capture ---- */
-
-static struct record_stream default_streams[2]; /* legacy, per-thread */
-
-static struct record_stream *
-get_stream(CUstream handle)
-{
-	if (handle == NULL || handle == CU_STREAM_LEGACY)
-		return &default_streams[0];
-	if (handle == CU_STREAM_PER_THREAD)
-		return &default_streams[1];
-	return (struct record_stream *)handle;
-}
-
-CUresult
-record_count(CUstream handle)
-{
-	struct record_stream *stream = get_stream(handle);
-
-	if (stream->capture)
-		stream->capture->nodes++;
-	return CUDA_SUCCESS;
-}
-
-static CUresult
-record_cuStreamCreateWithPriority(CUstream *ret_stream, unsigned int flags, int priority)
-{
-	struct record_stream *stream = calloc(1, sizeof(*stream));
-
-	if (!stream)
-		return CUDA_ERROR_OUT_OF_MEMORY;
-	stream->flags = flags;
-	stream->priority = priority;
-	*ret_stream = (CUstream)stream;
-	return CUDA_SUCCESS;
-}
-
-static CUresult
-record_cuStreamCreate(CUstream *ret_stream, unsigned int flags)
-{
-	return record_cuStreamCreateWithPriority(ret_stream, flags, 0);
-}
-
-static CUresult
-record_cuStreamDestroy_v2(CUstream handle)
-{
-	struct record_stream *stream = get_stream(handle);
-
-	if (stream == &default_streams[0] || stream == &default_streams[1])
-		return CUDA_ERROR_INVALID_HANDLE;
-	free(stream->capture);
-	free(stream);
-	return CUDA_SUCCESS;
-}
-
-static CUresult
-record_cuStreamGetFlags(CUstream handle, unsigned int *flags)
-{
-	*flags = get_stream(handle)->flags;
-	return CUDA_SUCCESS;
-}
-
-static CUresult
-record_cuStreamGetPriority(CUstream handle, int *priority)
-{
-	*priority = get_stream(handle)->priority;
-	return CUDA_SUCCESS;
-}
-
-static CUresult
-record_cuStreamGetId(CUstream handle, unsigned long long *id)
-{
-	*id = (unsigned long long)(uintptr_t)get_stream(handle);
-	return CUDA_SUCCESS;
-}
-
-static CUresult
-record_cuStreamBeginCapture_v2(CUstream handle)
-{
-	struct record_stream *stream = get_stream(handle);
-
-	if (stream->capture)
-		return CUDA_ERROR_ILLEGAL_STATE;
-	stream->capture = calloc(1, sizeof(*stream->capture));
-	return stream->capture ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
-}
-
-static CUresult
-record_cuStreamEndCapture(CUstream handle, CUgraph *graph)
-{
-	struct record_stream *stream = get_stream(handle);
-
-	if (!stream->capture)
-		return CUDA_ERROR_ILLEGAL_STATE;
-	*graph = (CUgraph)stream->capture;
-	stream->capture = NULL;
-	return CUDA_SUCCESS;
-}
-
-static CUresult
-record_cuStreamIsCapturing(CUstream handle, CUstreamCaptureStatus *status)
-{
-	*status = get_stream(handle)->capture ? CU_STREAM_CAPTURE_STATUS_ACTIVE
-					      : CU_STREAM_CAPTURE_STATUS_NONE;
-	return CUDA_SUCCESS;
-}
-
-/* All versions: id is the third argument; what else they have is left as it is. */
-static CUresult
-record_cuStreamGetCaptureInfo(CUstream handle, CUstreamCaptureStatus *status, cuuint64_t *id)
-{
-	if (id)
-		*id = (cuuint64_t)(uintptr_t)get_stream(handle)->capture;
-	return record_cuStreamIsCapturing(handle, status);
-}
-
-static CUresult
-record_cuEventElapsedTime_v2(float *ms)
-{
-	*ms = 0;
-	return CUDA_SUCCESS;
-}
-
-static CUresult
-record_cuLaunchHostFunc(CUstream stream, CUhostFn fn, void *data)
-{
-	if (!get_stream(stream)->capture)
-		fn(data);
-	return record_count(stream);
-}
-
-static CUresult
-record_cuStreamAddCallback(CUstream stream, CUstreamCallback fn, void *data, unsigned int flags)
-{
-	(void)flags;
-	fn(stream, CUDA_SUCCESS, data);
-	return CUDA_SUCCESS;
-}
-
-/* ---- graphs: a number of nodes ---- */
-
-static CUresult
-record_cuGraphCreate(CUgraph *ret_graph)
-{
-	*ret_graph = (CUgraph)calloc(1, sizeof(struct record_graph));
-	return *ret_graph ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
-}
-
-static CUresult
-record_cuGraphClone(CUgraph *ret_graph, CUgraph graph)
-{
-	CUresult status = record_cuGraphCreate(ret_graph);
-
-	if (status == CUDA_SUCCESS)
-		*(struct record_graph *)*ret_graph = *(struct record_graph *)graph;
-	return status;
-}
-
-static CUresult
-record_cuGraphDestroy(CUgraph graph)
-{
-	free((struct record_graph *)graph);
-	return CUDA_SUCCESS;
-}
-
-/* Every function that adds a node. */
-static CUresult
-add_node(CUgraphNode *ret_node, CUgraph graph)
-{
-	((struct record_graph *)graph)->nodes++;
-	*ret_node = (CUgraphNode)record_new_handle();
-	return CUDA_SUCCESS;
-}
-
-static CUresult
-record_cuGraphGetNodes(CUgraph graph, CUgraphNode *nodes, size_t *ret_count)
-{
-	size_t have = ((struct record_graph *)graph)->nodes;
-
-	for (size_t i = 0; nodes && i < *ret_count; i++)
-		nodes[i] = i < have ? (CUgraphNode)record_new_handle() : NULL;
-	if (!nodes || *ret_count > have)
-		*ret_count = have;
-	return CUDA_SUCCESS;
-}
-
-static CUresult
-record_cuGraphLaunch(CUgraphExec exec, CUstream stream)
-{
-	(void)exec;
-	return record_count(stream);
-}
-
-/* ---- copies: only what arrives in host memory has an effect ---- */
-
-static CUresult
-drop(CUdeviceptr dst, const void *src, size_t size, CUstream stream)
-{
-	(void)dst;
-	(void)src;
-	(void)size;
-	return record_count(stream);
-}
-
-static CUresult
-drop_between(CUdeviceptr dst, CUdeviceptr src, size_t size, CUstream stream)
-{
-	(void)dst;
-	(void)src;
-	(void)size;
-	return record_count(stream);
-}
-
-static CUresult
-record_cuMemcpyDtoH_v2(void *dst, CUdeviceptr src, size_t size)
-{
-	(void)src;
-	memset(dst, 0, size);
-	return CUDA_SUCCESS;
-}
-
-static CUresult
-record_cuMemcpyDtoHAsync_v2(void *dst, CUdeviceptr src, size_t size, CUstream stream)
-{
-	record_cuMemcpyDtoH_v2(dst, src, size);
-	return record_count(stream);
-}
-
-static CUresult
-record_cuMemcpyAtoH_v2(void *dst, CUarray src, size_t offset, size_t size)
-{
-	(void)src;
-	(void)offset;
-	memset(dst, 0, size);
-	return CUDA_SUCCESS;
-}
-
-static CUresult
-record_cuMemcpyAtoHAsync_v2(void *dst, CUarray src, size_t offset, size_t size, CUstream stream)
-{
-	record_cuMemcpyAtoH_v2(dst, src, offset, size);
-	return record_count(stream);
-}
-
-static CUresult
-record_cuMemcpy3D_v2(const CUDA_MEMCPY3D *copy)
-{
-	if (copy->dstMemoryType != CU_MEMORYTYPE_HOST)
-		return CUDA_SUCCESS;
-	for (size_t z = 0; z < copy->Depth; z++)
-		for (size_t y = 0; y < copy->Height; y++)
-			memset((uint8_t *)copy->dstHost + copy->dstXInBytes +
-				       (copy->dstY + y) * copy->dstPitch +
-				       (copy->dstZ + z) * copy->dstPitch * copy->dstHeight,
-			       0, copy->WidthInBytes);
-	return CUDA_SUCCESS;
-}
-
-static CUresult
-record_cuMemcpy3DAsync_v2(const CUDA_MEMCPY3D *copy, CUstream stream)
-{
-	record_cuMemcpy3D_v2(copy);
-	return record_count(stream);
-}
-
-static CUresult
-record_cuMemcpy2D_v2(const CUDA_MEMCPY2D *copy)
-{
-	if (copy->dstMemoryType != CU_MEMORYTYPE_HOST)
-		return CUDA_SUCCESS;
-	for (size_t y = 0; y < copy->Height; y++)
-		memset((uint8_t *)copy->dstHost + copy->dstXInBytes +
-			       (copy->dstY + y) * copy->dstPitch,
-		       0, copy->WidthInBytes);
-	return CUDA_SUCCESS;
-}
-
-static CUresult
-record_cuMemcpy2DAsync_v2(const CUDA_MEMCPY2D *copy, CUstream stream)
-{
-	record_cuMemcpy2D_v2(copy);
-	return record_count(stream);
-}
-
-static CUresult
-record_set(CUdeviceptr dst, unsigned int value, size_t n, CUstream stream)
-{
-	(void)dst;
-	(void)value;
-	(void)n;
-	return record_count(stream);
-}
-
-static CUresult
-record_set_2d(CUdeviceptr dst, size_t pitch, unsigned int value, size_t width, size_t height,
-	      CUstream stream)
-{
-	(void)dst;
-	(void)pitch;
-	(void)value;
-	(void)width;
-	(void)height;
-	return record_count(stream);
-}
-
-static CUresult
-record_genieNativeGemm(const struct genie_gemm *gemm, CUstream stream)
-{
-	(void)gemm;
-	return record_count(stream);
-}
-
-static CUresult
-record_cuThreadExchangeStreamCaptureMode(CUstreamCaptureMode *mode)
-{
-	static __thread CUstreamCaptureMode thread_mode;
-	CUstreamCaptureMode before = thread_mode;
-
-	thread_mode = *mode;
-	*mode = before;
-	return CUDA_SUCCESS;
-}
-
 /* ---- the table ---- */
-
-/* Puts a function into an entry of another type: see yes(). */
-#define SET(entry, function) (drv->entry = (__typeof__(drv->entry))(void (*)(void))(function))
 
 static void
 fill_device(struct genie_driver *drv)
@@ -779,10 +446,10 @@ fill_device(struct genie_driver *drv)
 	drv->cuDeviceGetPCIBusId = record_cuDeviceGetPCIBusId;
 	drv->cuGetErrorName = record_cuGetErrorName;
 	drv->cuGetErrorString = record_cuGetErrorString;
-	SET(cuDeviceGetLuid, not_supported);
-	SET(cuGetProcAddress, not_supported);
-	SET(cuGetProcAddress_v2, not_supported);
-	SET(cuGetExportTable, not_supported);
+	SET(cuDeviceGetLuid, record_not_supported);
+	SET(cuGetProcAddress, record_not_supported);
+	SET(cuGetProcAddress_v2, record_not_supported);
+	SET(cuGetExportTable, record_not_supported);
 	drv->cuDevicePrimaryCtxRetain = record_cuDevicePrimaryCtxRetain;
 	drv->cuDevicePrimaryCtxGetState = record_cuDevicePrimaryCtxGetState;
 	SET(cuCtxCreate_v2, record_cuCtxCreate);
@@ -816,95 +483,20 @@ fill_memory(struct genie_driver *drv)
 	SET(cuMemGetAllocationGranularity, record_cuMemGetAllocationGranularity);
 	drv->cuMemAddressReserve = record_cuMemAddressReserve;
 	drv->cuMemAddressFree = record_cuMemAddressFree;
-	SET(cuMemCreate, create);
-	SET(cuMemRetainAllocationHandle, create);
+	SET(cuMemCreate, record_create);
+	SET(cuMemRetainAllocationHandle, record_create);
 	SET(cuMemMap, record_cuMemMap);
 	drv->cuMemUnmap = record_cuMemUnmap;
-	SET(cuMemPoolCreate, create);
-	SET(cuDeviceGetDefaultMemPool, create);
-	SET(cuDeviceGetMemPool, create);
-	SET(cuArrayCreate_v2, create);
-	SET(cuArray3DCreate_v2, create);
-	SET(cuMipmappedArrayCreate, create);
-	SET(cuMipmappedArrayGetLevel, create);
-	SET(cuTexObjectCreate, create);
-	SET(cuSurfObjectCreate, create);
+	SET(cuMemPoolCreate, record_create);
+	SET(cuDeviceGetDefaultMemPool, record_create);
+	SET(cuDeviceGetMemPool, record_create);
+	SET(cuArrayCreate_v2, record_create);
+	SET(cuArray3DCreate_v2, record_create);
+	SET(cuMipmappedArrayCreate, record_create);
+	SET(cuMipmappedArrayGetLevel, record_create);
+	SET(cuTexObjectCreate, record_create);
+	SET(cuSurfObjectCreate, record_create);
 }
-
-static void
-fill_copies(struct genie_driver *drv)
-{
-	drv->cuMemcpyHtoDAsync_v2 = drop;
-	drv->cuMemcpyDtoDAsync_v2 = drop_between;
-	drv->cuMemcpyAsync = drop_between;
-	drv->cuMemcpyDtoH_v2 = record_cuMemcpyDtoH_v2;
-	drv->cuMemcpyDtoHAsync_v2 = record_cuMemcpyDtoHAsync_v2;
-	drv->cuMemcpyAtoH_v2 = record_cuMemcpyAtoH_v2;
-	drv->cuMemcpyAtoHAsync_v2 = record_cuMemcpyAtoHAsync_v2;
-	drv->cuMemcpy2D_v2 = record_cuMemcpy2D_v2;
-	drv->cuMemcpy2DUnaligned_v2 = record_cuMemcpy2D_v2;
-	drv->cuMemcpy2DAsync_v2 = record_cuMemcpy2DAsync_v2;
-	drv->cuMemcpy3D_v2 = record_cuMemcpy3D_v2;
-	drv->cuMemcpy3DAsync_v2 = record_cuMemcpy3DAsync_v2;
-	SET(cuMemsetD8Async, record_set);
-	SET(cuMemsetD16Async, record_set);
-	SET(cuMemsetD32Async, record_set);
-	SET(cuMemsetD2D8Async, record_set_2d);
-	SET(cuMemsetD2D16Async, record_set_2d);
-	SET(cuMemsetD2D32Async, record_set_2d);
-	drv->genieNativeGemm = record_genieNativeGemm;
-}
-
-static void
-fill_streams(struct genie_driver *drv)
-{
-	drv->cuStreamCreate = record_cuStreamCreate;
-	drv->cuStreamCreateWithPriority = record_cuStreamCreateWithPriority;
-	drv->cuStreamDestroy_v2 = record_cuStreamDestroy_v2;
-	drv->cuStreamGetFlags = record_cuStreamGetFlags;
-	drv->cuStreamGetPriority = record_cuStreamGetPriority;
-	drv->cuStreamGetId = record_cuStreamGetId;
-	SET(cuStreamBeginCapture, record_cuStreamBeginCapture_v2);
-	SET(cuStreamBeginCapture_v2, record_cuStreamBeginCapture_v2);
-	SET(cuStreamBeginCaptureToGraph, not_supported);
-	drv->cuStreamEndCapture = record_cuStreamEndCapture;
-	drv->cuStreamIsCapturing = record_cuStreamIsCapturing;
-	SET(cuStreamGetCaptureInfo, record_cuStreamGetCaptureInfo);
-	SET(cuStreamGetCaptureInfo_v2, record_cuStreamGetCaptureInfo);
-	SET(cuStreamGetCaptureInfo_v3, record_cuStreamGetCaptureInfo);
-	drv->cuThreadExchangeStreamCaptureMode = record_cuThreadExchangeStreamCaptureMode;
-	drv->cuLaunchHostFunc = record_cuLaunchHostFunc;
-	drv->cuStreamAddCallback = record_cuStreamAddCallback;
-	SET(cuStreamGetCtx, create_second);
-	SET(cuEventCreate, create);
-	SET(cuEventElapsedTime_v2, record_cuEventElapsedTime_v2);
-}
-
-static void
-fill_graphs(struct genie_driver *drv)
-{
-	SET(cuGraphCreate, record_cuGraphCreate);
-	drv->cuGraphClone = record_cuGraphClone;
-	drv->cuGraphDestroy = record_cuGraphDestroy;
-	drv->cuGraphGetNodes = record_cuGraphGetNodes;
-	SET(cuGraphAddKernelNode_v2, add_node);
-	SET(cuGraphAddMemcpyNode, add_node);
-	SET(cuGraphAddMemsetNode, add_node);
-	SET(cuGraphAddHostNode, add_node);
-	SET(cuGraphAddChildGraphNode, add_node);
-	SET(cuGraphAddEmptyNode, add_node);
-	SET(cuGraphAddEventRecordNode, add_node);
-	SET(cuGraphAddEventWaitNode, add_node);
-	SET(cuGraphAddNode, add_node);
-	SET(cuGraphAddNode_v2, add_node);
-	SET(cuGraphNodeFindInClone, create);
-	SET(cuGraphInstantiateWithFlags, create);
-	SET(cuGraphInstantiateWithParams, create);
-	SET(cuGraphInstantiate_v2, create);
-	drv->cuGraphLaunch = record_cuGraphLaunch;
-}
-
-#undef SET
 
 static void
 fill(void *table, const struct genie_driver_name *names, size_t n, int (*fn)(void))
@@ -973,9 +565,7 @@ genie_backend_record_open(struct genie_backend *ret, char *err, size_t err_size)
 	fill(&ret->nvml, genie_nvml_names, genie_nvml_name_count, nvml_not_supported);
 	fill_device(&ret->drv);
 	fill_memory(&ret->drv);
-	fill_copies(&ret->drv);
-	fill_streams(&ret->drv);
-	fill_graphs(&ret->drv);
+	record_fill_streams(&ret->drv);
 	record_fill_kernels(&ret->drv);
 	nvml.architecture = record.arch->nvml;
 	genie_soft_nvml_fill(&ret->nvml, &nvml);

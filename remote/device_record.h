@@ -40,6 +40,12 @@ void *record_new_handle(void);
 uint64_t record_new_address(size_t size);
 /* Work for the stream: a capture counts it. */
 CUresult record_count(CUstream stream);
+/* For many functions of many types: see yes() in device_record.c. */
+int record_not_supported(void);
+CUresult record_create(void **ret_handle);
+#define SET(entry, function) (drv->entry = (__typeof__(drv->entry))(void (*)(void))(function))
+
+void record_fill_streams(struct genie_driver *drv);
 void record_fill_kernels(struct genie_driver *drv);
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -232,6 +233,21 @@ device_failed(struct genie_pool *pool, const struct genie_control *note)
 	genie_error("%s", note->text);
 }
 
+/* A query is answered. Its worker is kept, unless there are enough: several queries at a time may
+ * have made several. */
+static void
+worker_idle(struct genie_pool *pool, struct genie_worker *worker)
+{
+	int keep = pool->warm > 1 ? pool->warm : 1;
+
+	if (count(pool, GENIE_WORKER_IDLE) < keep) {
+		worker->state = GENIE_WORKER_IDLE;
+		return;
+	}
+	worker->state = GENIE_WORKER_LOST;
+	shutdown(worker->control, SHUT_RDWR); /* it takes that for our end, and ends */
+}
+
 void
 genie_pool_hear(struct genie_pool *pool, struct genie_worker *worker)
 {
@@ -254,7 +270,7 @@ genie_pool_hear(struct genie_pool *pool, struct genie_worker *worker)
 			worker->state = GENIE_WORKER_LOST;
 			break;
 		case GENIE_CONTROL_IDLE:
-			worker->state = GENIE_WORKER_IDLE;
+			worker_idle(pool, worker);
 			break;
 		case GENIE_CONTROL_ENDED:
 			snprintf(worker->why, sizeof(worker->why), "%s", note.text);
@@ -267,7 +283,7 @@ genie_pool_hear(struct genie_pool *pool, struct genie_worker *worker)
 			break; /* nothing a worker says */
 		}
 	}
-	if (error != -EAGAIN)
+	if (error != -EAGAIN) /* it ended */
 		worker->state = GENIE_WORKER_LOST;
 }
 

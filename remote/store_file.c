@@ -8,12 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "remote/store.h"
 
 #define NAME_LEN (2 * GENIE_STORE_HASH)
+/* No file takes that long to write. */
+#define TEMP_SECONDS 3600
 
 void
 genie_store_hash(const void *data, size_t size, uint8_t *ret_hash)
@@ -215,8 +218,14 @@ genie_store_file_trim(int dir, uint64_t max)
 	size_t count = list_files(dir, &files);
 	uint64_t total = 0;
 
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
+		/* What a writer that was killed left behind. */
+		if (files[i].name[NAME_LEN] && files[i].used < time(NULL) - TEMP_SECONDS) {
+			unlinkat(dir, files[i].name, 0);
+			files[i].size = 0;
+		}
 		total += files[i].size;
+	}
 	if (total > max) {
 		qsort(files, count, sizeof(*files), older_first);
 		for (size_t i = 0; i < count && total > max; i++) {

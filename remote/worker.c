@@ -22,6 +22,7 @@
 #include "remote/session.h"
 #include "remote/store.h"
 #include "transport/port.h"
+#include "transport/window.h"
 
 /* How long a worker may go on after its client is gone: it may have to finish what was sent. */
 #define LINGER_MS 2000
@@ -283,6 +284,9 @@ credit_bound(struct worker *worker)
 static struct genie_welcome
 welcome_make(const struct worker *worker, const struct genie_control *order)
 {
+	/* Where the client wants the pinned window, or where there is room for it in this process:
+	 * the client follows. */
+	struct genie_window pinned = {0};
 	struct genie_welcome welcome = {
 		.magic = GENIE_WIRE_MAGIC,
 		.version = GENIE_WIRE_VERSION,
@@ -291,12 +295,16 @@ welcome_make(const struct worker *worker, const struct genie_control *order)
 		.device_count = (uint32_t)worker->device_count,
 		.device_window = worker->window,
 		.device_window_size = worker->window_size,
-		.pinned_window = order->hello.pinned_window,
-		.pinned_window_size = order->hello.pinned_window_size,
 		.device_kind = worker->backend.kind,
 	};
 	int version = 0;
 
+	if (order->hello.pinned_window_size)
+		genie_window_reserve(order->hello.pinned_window, order->hello.pinned_window_size,
+				     &pinned);
+	welcome.pinned_window = pinned.base;
+	welcome.pinned_window_size = pinned.size;
+	genie_window_release(&pinned);
 	worker->backend.drv.cuDriverGetVersion(&version);
 	welcome.driver_version = (uint32_t)version;
 	memcpy(welcome.session_id, order->session_id, sizeof(welcome.session_id));

@@ -177,8 +177,16 @@ read_variables(struct parser *ps, enum ptx_space space)
 
 	ptx_declare_prefix(lx, &decl);
 	do {
-		struct ptx_variable *var = ptx_lexer_alloc(lx, sizeof(*var));
+		struct ptx_variable *var;
 
+		if (space == PTX_SPACE_SHARED) /* launches look at it later */
+			var = ptx_arena_alloc(&ps->body->function->module->arena, sizeof(*var));
+		else
+			var = ptx_lexer_alloc(lx, sizeof(*var));
+		if (!var) {
+			lx->no_memory = 1;
+			ptx_lexer_fail(lx, "out of memory");
+		}
 		ptx_declare_name(lx, &decl, var);
 		if (space == PTX_SPACE_GLOBAL || space == PTX_SPACE_CONST)
 			ptx_lexer_fail(lx, "a %s variable inside a function is not supported",

@@ -43,6 +43,12 @@ tid(const struct ptx_warp *w, int dimension, uint32_t lane)
 	return thread / (size[0] * size[1]);
 }
 
+static uint32_t
+reserved_shared(const struct ptx_launch_state *launch)
+{
+	return (launch->shared_total + 127) & ~127u;
+}
+
 uint64_t
 ptx_special_value(const struct ptx_warp *w, enum ptx_special special, uint32_t lane)
 {
@@ -134,11 +140,11 @@ ptx_special_value(const struct ptx_warp *w, enum ptx_special special, uint32_t l
 		return (uint32_t)(uintptr_t)launch->workspace;
 	case PTX_S_RESERVED_SMEM_BEGIN:
 	case PTX_S_RESERVED_SMEM_0:
-		return launch->shared_total;
+		return reserved_shared(launch);
 	case PTX_S_RESERVED_SMEM_1:
-		return launch->shared_total + PTX_RESERVED_SHARED / 2;
+		return reserved_shared(launch) + PTX_RESERVED_SHARED / 2;
 	case PTX_S_RESERVED_SMEM_END:
-		return launch->shared_total + PTX_RESERVED_SHARED;
+		return reserved_shared(launch) + PTX_RESERVED_SHARED;
 	case PTX_S_RESERVED_SMEM_CAP:
 		return PTX_RESERVED_SHARED;
 	case PTX_S_GRAPH_EXEC:

@@ -65,7 +65,7 @@ new_block(const struct ptx_launch_state *launch, uint32_t worker)
 	block->nwarps = launch->nwarps;
 	block->shared_size = launch->shared_total;
 	if (launch->kernel->code->reserved_shared)
-		block->shared_size += PTX_RESERVED_SHARED;
+		block->shared_size = ((block->shared_size + 127) & ~127ull) + PTX_RESERVED_SHARED;
 	block->local_size = launch->local_stride * PTX_LANES * launch->nwarps;
 	block->warps = aligned_alloc(64, (launch->nwarps * sizeof(*block->warps) + 63) & ~63ull);
 	if (!block->warps)
@@ -322,7 +322,8 @@ work(void *data, uint32_t id)
 		thread->catching = 0;
 		fesetenv(FE_DFL_ENV);
 		ptx_fault_signal();
-		/* The block that faulted is in no list: it is not freed, it may be damaged. */
+		/* The block that faulted is in no list. */
+		free_block(thread->warp->block);
 	} else {
 		thread->catching = 1;
 		run_blocks(&worker);

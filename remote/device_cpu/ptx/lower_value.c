@@ -181,6 +181,9 @@ use_special(struct ptx_lower *l, enum ptx_special special)
 		return value;
 	}
 
+	if (special >= PTX_S_RESERVED_SMEM_BEGIN && special <= PTX_S_RESERVED_SMEM_1)
+		l->code->reserved_shared = 1;
+
 	struct ptx_fixed f = {.kind = PTX_FIXED_SPECIAL, .size = size, .value = special};
 
 	return ptx_value_fixed(l, &f);
