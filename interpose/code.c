@@ -1,4 +1,5 @@
 #include "interpose/code.h"
+#include "interpose/link.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -155,6 +156,7 @@ genie_code_unref(struct genie_code *code)
 		return;
 	for (entry = code->entries; entry != NULL; entry = next) {
 		next = entry->next;
+		free(entry->linked);
 		free(entry);
 	}
 	genie_kernel_table_fini(&code->table);
@@ -164,6 +166,57 @@ genie_code_unref(struct genie_code *code)
 }
 
 /* ---- what fits ---- */
+
+/* The text of part @part of a program that was compiled separately; NULL: it has none that fits. */
+static char *
+part_text(const struct genie_code *code, size_t part, const struct genie_code_entry *entry)
+{
+	struct genie_image_entry found;
+	struct genie_image image;
+	void *text;
+	size_t size;
+
+	if (genie_image_open_local(&image, code->image.prelinked[part]) != 0 ||
+	    genie_image_pick(&image, GENIE_IMAGE_PTX, entry->major, entry->minor, &found) != 0 ||
+	    genie_image_entry_unpack(&found, GENIE_IMAGE_UNPACK_MAX, &text, &size) != 0)
+		return NULL;
+	return text;
+}
+
+/*
+ * nvcc -rdc=true: the linked machine code does not fit, so what fits is the PTX of each part. One
+ * part alone is worth little: they are linked here. If that fails, the entry stays as it is.
+ */
+static int
+parts_link(const struct genie_code *code, struct genie_code_entry *entry)
+{
+	struct genie_image image;
+	size_t count = 0, used = 0, size;
+	char **texts;
+	int error;
+
+	while (count < GENIE_IMAGE_PARTS_MAX && code->image.prelinked[count] != NULL)
+		count++;
+	texts = calloc(count + 1, sizeof(*texts));
+	if (texts == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		texts[used] = part_text(code, i, entry);
+		used += texts[used] != NULL;
+	}
+	error = genie_link_ptx((const char *const *)texts, used, &entry->linked, &size);
+	if (error == 0)
+		error = genie_image_open(&image, entry->linked, size);
+	if (error == 0)
+		error = genie_image_pick(&image, entry->kinds | GENIE_IMAGE_ANY, entry->major,
+					 entry->minor, &entry->entry);
+	if (error != 0 && error != -ENOMEM)
+		genie_warn("separately compiled device code could not be linked");
+	for (size_t i = 0; i < used; i++)
+		free(texts[i]);
+	free(texts);
+	return error;
+}
 
 /* The entry for a kind of device; NULL: out of memory. */
 static struct genie_code_entry *
@@ -183,6 +236,11 @@ entry_for_locked(struct genie_code *code, uint32_t kinds, int major, int minor)
 	entry->major = major;
 	entry->minor = minor;
 	entry->picked = genie_image_pick(&code->image, kinds, major, minor, &entry->entry);
+	if (entry->picked == 0 && entry->entry.prelinked && entry->entry.kind == GENIE_ENTRY_PTX &&
+	    parts_link(code, entry) == -ENOMEM) {
+		free(entry);
+		return NULL;
+	}
 	entry->next = code->entries;
 	code->entries = entry;
 	return entry;

@@ -21,6 +21,7 @@ struct genie_code_entry {
 	int major, minor;
 	int picked; /* what genie_image_pick() returned */
 	struct genie_image_entry entry;
+	char *linked; /* PTX made of several parts, which entry borrows, or NULL */
 	bool uploaded;
 	uint8_t hash[GENIE_HASH_SIZE]; /* valid when uploaded */
 };

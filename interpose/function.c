@@ -163,16 +163,14 @@ genie_function_attribute(struct genie_function *function, int attribute, int *re
 
 /* What the driver would say at once. */
 static bool
-attribute_valid(const struct genie_attrs *attrs, const struct genie_kernel_desc *desc,
-		int attribute, int value)
+attribute_valid(const struct genie_attrs *attrs, int attribute, int value)
 {
 	const int *limits = genie_client.devices[attrs->device].attrs;
 
 	switch (attribute) {
 	case CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES:
 		return value >= 0 &&
-		       (int64_t)value + desc->static_shared <=
-			       limits[CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN];
+		       value <= limits[CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN];
 	case CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT:
 		return value >= -1 && value <= 100;
 	case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_WIDTH:
@@ -189,10 +187,9 @@ attribute_valid(const struct genie_attrs *attrs, const struct genie_kernel_desc 
 }
 
 CUresult
-genie_attrs_set(struct genie_attrs *attrs, const struct genie_kernel_desc *desc, int attribute,
-		int value)
+genie_attrs_set(struct genie_attrs *attrs, int attribute, int value)
 {
-	if (!attribute_valid(attrs, desc, attribute, value))
+	if (!attribute_valid(attrs, attribute, value))
 		return CUDA_ERROR_INVALID_VALUE;
 	atomic_store_explicit(&attrs->values[attribute], value, memory_order_relaxed);
 	/* release: pairs with function_set_all(), which may run at the same time */
@@ -266,7 +263,7 @@ genie_cuFuncSetAttribute(CUfunction hfunc, CUfunction_attribute attrib, int valu
 	CUresult status = function_lookup(hfunc, &function);
 
 	if (status == CUDA_SUCCESS)
-		status = genie_attrs_set(function->attrs, function->desc, (int)attrib, value);
+		status = genie_attrs_set(function->attrs, (int)attrib, value);
 	if (status == CUDA_SUCCESS)
 		status = genie_function_send_attribute(function, (int)attrib, value);
 	return status;

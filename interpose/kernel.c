@@ -192,7 +192,7 @@ genie_cuKernelSetAttribute(CUfunction_attribute attrib, int val, CUkernel handle
 	attrs = genie_kernel_attrs(kernel, dev);
 	if (attrs == NULL)
 		return CUDA_ERROR_OUT_OF_MEMORY;
-	status = genie_attrs_set(attrs, kernel->desc, (int)attrib, val);
+	status = genie_attrs_set(attrs, (int)attrib, val);
 	function = atomic_load_explicit(&kernel->functions, memory_order_acquire);
 	for (; function != NULL && status == CUDA_SUCCESS; function = function->next) {
 		if (function->attrs == attrs)

@@ -115,8 +115,7 @@ CUresult genie_function_load(struct genie_function *function);
 /* The attribute as the program sees it; asks the worker once for all. */
 CUresult genie_function_attribute(struct genie_function *function, int attribute, int *ret_value);
 /* Checks and remembers a value the program sets. CUDA_ERROR_INVALID_VALUE. */
-CUresult genie_attrs_set(struct genie_attrs *attrs, const struct genie_kernel_desc *desc,
-			 int attribute, int value);
+CUresult genie_attrs_set(struct genie_attrs *attrs, int attribute, int value);
 /* Sends it for a function that the worker knows already. */
 CUresult genie_function_send_attribute(struct genie_function *function, int attribute, int value);
 /* Parameter @index of a kernel. */

@@ -123,7 +123,9 @@ genie_launch_check(const struct genie_function *function, const struct genie_lau
 	const int *limits = genie_client.devices[attrs->device].attrs;
 	const unsigned int *block = launch->block;
 	unsigned int shared = SHARED_DEFAULT;
+	CUresult status;
 	uint64_t threads;
+	int dynamic = 0;
 
 	if (!dims_valid(launch->grid, &limits[CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X]) ||
 	    !dims_valid(block, &limits[CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_X]))
@@ -142,7 +144,17 @@ genie_launch_check(const struct genie_function *function, const struct genie_lau
 	else
 		shared -= function->desc->static_shared < shared ? function->desc->static_shared
 								 : shared;
-	return launch->shared <= shared ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+	if (launch->shared <= shared)
+		return CUDA_SUCCESS;
+	/* More than the image's sections suggest. They also count what the system reserves, so the
+	 * driver decides: one question a kernel (seen with cuBLAS, 48 KiB, on an H200). */
+	status =
+		genie_function_attribute((struct genie_function *)function,
+					 CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, &dynamic);
+	if (status != CUDA_SUCCESS)
+		return status;
+	return dynamic >= 0 && launch->shared <= (unsigned int)dynamic ? CUDA_SUCCESS
+								       : CUDA_ERROR_INVALID_VALUE;
 }
 
 /* ---- the command ---- */

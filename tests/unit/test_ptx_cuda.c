@@ -4,11 +4,11 @@
 #include "test_ptx.h"
 
 /* One module per architecture that nvcc was asked for. */
-static const char *const architectures[] = { "75", "90", "120" };
+static const char *const architectures[] = {"75", "90", "120"};
 enum { ARCHITECTURES = sizeof(architectures) / sizeof(*architectures) };
 
 #define FOR_EACH_MODULE(m)                                                                         \
-	for (struct ptx_module *m, **once_ = &m; once_; once_ = NULL)                              \
+	for (struct ptx_module * m, **once_ = &m; once_; once_ = NULL)                             \
 		for (int arch_ = 0; arch_ < ARCHITECTURES && (m = load_basic(arch_)) != NULL;      \
 		     arch_++, ptx_module_unload(m))
 
@@ -29,7 +29,7 @@ Test(ptx_cuda, saxpy)
 		int n;
 		float a;
 		float *x, *y;
-	} p = { N, 2.5f, x, y };
+	} p = {N, 2.5f, x, y};
 
 	FOR_EACH_MODULE(m)
 	{
@@ -53,7 +53,7 @@ Test(ptx_cuda, reductions)
 		const int *in;
 		int n, pad;
 		int *out;
-	} p = { in, N, 0, &total };
+	} p = {in, N, 0, &total};
 
 	for (int i = 0; i < N; i++)
 		sum += in[i] = i % 97 - 40;
@@ -65,7 +65,8 @@ Test(ptx_cuda, reductions)
 		cr_assert_eq(total, sum);
 
 		p.out = parts;
-		RUN(m, "reduce_shuffle", BLOCKS, 512, PARAMS(p), .dynamic_shared = 16 * sizeof(int));
+		RUN(m, "reduce_shuffle", BLOCKS, 512, PARAMS(p),
+		    .dynamic_shared = 16 * sizeof(int));
 		total = 0;
 		for (int i = 0; i < BLOCKS; i++)
 			total += parts[i];
@@ -81,8 +82,8 @@ Test(ptx_cuda, matmul)
 	struct {
 		float *a, *b, *c;
 		int n;
-	} p = { a, b, c, N };
-	static const char *const kernels[] = { "matmul_tiled", "matmul_plain" };
+	} p = {a, b, c, N};
+	static const char *const kernels[] = {"matmul_tiled", "matmul_plain"};
 
 	for (int i = 0; i < N * N; i++) {
 		a[i] = (float)(i % 13) / 3;
@@ -92,9 +93,8 @@ Test(ptx_cuda, matmul)
 	for (int k = 0; k < 2; k++) {
 		memset(c, 0, sizeof(c));
 		launch(m, kernels[k],
-		       &(struct ptx_launch){ .grid = { N / 16, N / 16, 1 },
-					     .block = { 16, 16, 1 },
-					     PARAMS(p) });
+		       &(struct ptx_launch){
+			       .grid = {N / 16, N / 16, 1}, .block = {16, 16, 1}, PARAMS(p)});
 		for (int i = 0; i < N; i++) {
 			for (int j = 0; j < N; j++) {
 				float sum = 0;
@@ -111,12 +111,12 @@ Test(ptx_cuda, histogram)
 {
 	enum { N = 30000 };
 	static unsigned char in[N];
-	unsigned out[256], expect[256] = { 0 };
+	unsigned out[256], expect[256] = {0};
 	struct {
 		unsigned char *in;
 		int n, pad;
 		unsigned *out;
-	} p = { in, N, 0, out };
+	} p = {in, N, 0, out};
 
 	for (int i = 0; i < N; i++)
 		expect[in[i] = (unsigned char)(i * i >> 3)]++;
@@ -144,11 +144,11 @@ Test(ptx_cuda, atomics)
 
 	FOR_EACH_MODULE(m)
 	{
-		struct atomics a = { .land = 0xffffffff };
+		struct atomics a = {.land = 0xffffffff};
 		struct {
 			struct atomics *a;
 			int *tickets;
-		} p = { &a, tickets };
+		} p = {&a, tickets};
 		unsigned inc = 0, dec = 0, lxor = 0;
 
 		memset(seen, 0, sizeof(seen));
@@ -197,7 +197,7 @@ Test(ptx_cuda, calls)
 		int *fib;
 		struct pair *pairs;
 		struct pair p;
-	} p = { fib, pairs, { 5, 2.5 } };
+	} p = {fib, pairs, {5, 2.5}};
 
 	FOR_EACH_MODULE(m)
 	{
@@ -215,15 +215,14 @@ Test(ptx_cuda, indirect_calls)
 	int out[70], areas[70];
 	struct {
 		int *out, *areas;
-	} p = { out, areas };
+	} p = {out, areas};
 
 	FOR_EACH_MODULE(m)
 	{
 		RUN(m, "indirect", 1, 70, PARAMS(p));
 		for (int t = 0; t < 70; t++) {
 			cr_assert_eq(out[t], t % 3 == 0 ? t + 1 : t % 3 == 1 ? t * 3 : t * t);
-			cr_assert_eq(areas[t],
-				     t % 3 == 0 ? t : t % 3 == 1 ? t * t : 6 * t * t);
+			cr_assert_eq(areas[t], t % 3 == 0 ? t : t % 3 == 1 ? t * t : 6 * t * t);
 		}
 	}
 }
@@ -278,7 +277,7 @@ Test(ptx_cuda, divergence)
 	struct {
 		int *in, *out;
 		int n;
-	} p = { in, out, N };
+	} p = {in, out, N};
 
 	for (int i = 0; i < N; i++)
 		in[i] = i * 7 % 1013 + 1;
@@ -295,7 +294,7 @@ Test(ptx_cuda, barriers)
 	int out[256];
 	struct {
 		int *out;
-	} p = { out };
+	} p = {out};
 
 	FOR_EACH_MODULE(m)
 	{
@@ -313,7 +312,7 @@ Test(ptx_cuda, warps)
 	int out[64 * 4];
 	struct {
 		int *out;
-	} p = { out };
+	} p = {out};
 
 	FOR_EACH_MODULE(m)
 	{
@@ -340,7 +339,7 @@ Test(ptx_cuda, spin_lock, .timeout = 30)
 		int lock = 0, value = 0;
 		struct {
 			int *lock, *value;
-		} p = { &lock, &value };
+		} p = {&lock, &value};
 
 		RUN(m, "spin_lock", 4, 64, PARAMS(p));
 		cr_assert_eq(value, 256);
@@ -351,7 +350,7 @@ Test(ptx_cuda, print)
 {
 	struct {
 		int n;
-	} p = { 3 };
+	} p = {3};
 
 	FOR_EACH_MODULE(m)
 	{
@@ -373,14 +372,14 @@ Test(ptx_cuda, failed_assertion)
 {
 	struct {
 		int limit;
-	} p = { 40 };
+	} p = {40};
 
 	FOR_EACH_MODULE(m)
 	{
 		struct ptx_fault fault;
 		struct ptx_launch args = {
-			.grid = { 1, 1, 1 },
-			.block = { 64, 1, 1 },
+			.grid = {1, 1, 1},
+			.block = {64, 1, 1},
 			.output = test_collect,
 			PARAMS(p),
 		};
@@ -401,17 +400,17 @@ Test(ptx_cuda, local_arrays)
 	enum { N = 6 };
 	/* reverse polish: -1 adds, -2 subtracts, -3 multiplies */
 	static const int programs[4][N] = {
-		{ 3, 4, -1, 5, -3, 9 },
-		{ 7, 2, -2, 3, -3, -1 },
-		{ 1, 2, 3, -1, -3, 4 },
-		{ 8, 8, -3, 2, -2, 1 },
+		{3, 4, -1, 5, -3, 9},
+		{7, 2, -2, 3, -3, -1},
+		{1, 2, 3, -1, -3, 4},
+		{8, 8, -3, 2, -2, 1},
 	};
 	int in[64 * N], out[64];
-	static const int expect[4] = { 9, -1, 4, 1 };
+	static const int expect[4] = {9, -1, 4, 1};
 	struct {
 		int *in, *out;
 		int n;
-	} p = { in, out, N };
+	} p = {in, out, N};
 
 	for (int i = 0; i < 64; i++)
 		memcpy(in + i * N, programs[i % 4], sizeof(programs[0]));
@@ -430,7 +429,7 @@ Test(ptx_cuda, math)
 	struct {
 		double *in, *out;
 		int n;
-	} p = { in, out, N };
+	} p = {in, out, N};
 
 	for (int i = 0; i < N; i++)
 		in[i] = (i - 32) * 1.37 + (i % 5 == 0 ? 1e5 : 0);
@@ -442,8 +441,8 @@ Test(ptx_cuda, math)
 		for (int i = 0; i < N; i++) {
 			double x = in[i];
 			const double expect[8] = {
-				sin(x),      exp(x / 10), log(fabs(x) + 1), pow(fabs(x), 1.7),
-				x / 3.7,     sqrt(fabs(x)), atan2(x, 2.0),  erf(x / 5),
+				sin(x),  exp(x / 10),   log(fabs(x) + 1), pow(fabs(x), 1.7),
+				x / 3.7, sqrt(fabs(x)), atan2(x, 2.0),    erf(x / 5),
 			};
 
 			for (int k = 0; k < 8; k++) {
@@ -468,7 +467,7 @@ Test(ptx_cuda, mathf)
 	struct {
 		float *in, *out;
 		int n;
-	} p = { in, out, N };
+	} p = {in, out, N};
 
 	for (int i = 0; i < N; i++)
 		in[i] = (float)((i - 32) * 1.37 + (i % 5 == 0 ? 3e5 : 0));
@@ -508,7 +507,7 @@ Test(ptx_cuda, int128)
 	unsigned long long in[2 * N + 2], out[3 * N];
 	struct {
 		unsigned long long *in, *out;
-	} p = { in, out };
+	} p = {in, out};
 
 	for (int i = 0; i < 2 * N + 2; i++)
 		in[i] = (unsigned long long)(i + 1) * 0x9e3779b97f4a7c15ull >> (i % 40);
@@ -538,7 +537,7 @@ Test(ptx_cuda, variables)
 	int out[100];
 	struct {
 		int *out;
-	} p = { out };
+	} p = {out};
 
 	FOR_EACH_MODULE(m)
 	{
@@ -565,7 +564,7 @@ Test(ptx_cuda, grid_sync, .timeout = 30)
 	struct {
 		int *values, *out;
 		int rounds;
-	} p = { values, out, ROUNDS };
+	} p = {values, out, ROUNDS};
 
 	FOR_EACH_MODULE(m)
 	{
@@ -580,10 +579,10 @@ Test(ptx_cuda, grid_sync, .timeout = 30)
 Test(ptx_cuda, blocks_wait_for_later_blocks, .timeout = 60)
 {
 	enum { BLOCKS = 8 };
-	int flags[BLOCKS] = { 0 }, out[BLOCKS];
+	int flags[BLOCKS] = {0}, out[BLOCKS];
 	struct {
 		int *flags, *out;
-	} p = { flags, out };
+	} p = {flags, out};
 
 	FOR_EACH_MODULE(m)
 	{
@@ -619,7 +618,7 @@ Test(ptx_cuda, halves)
 	struct {
 		float *in, *out;
 		int n;
-	} p = { in, out, N };
+	} p = {in, out, N};
 
 	for (int i = 0; i < N; i++)
 		in[i] = (float)(i * 37 % 64) / 8 - 3; /* exact in both formats */
@@ -630,7 +629,8 @@ Test(ptx_cuda, halves)
 			float h = in[i], g = in[(i + 1) % N];
 
 			cr_assert_eq(out[i * 6], h + g);
-			cr_assert_float_eq(out[i * 6 + 1], h * g + h, fabsf(h * g + h) / 2048 + 1e-6);
+			cr_assert_float_eq(out[i * 6 + 1], h * g + h,
+					   fabsf(h * g + h) / 2048 + 1e-6);
 			cr_assert_eq(out[i * 6 + 2], from_bf16(to_bf16(h + g)));
 			cr_assert_eq(out[i * 6 + 3], from_bf16(to_bf16(h * g)));
 			cr_assert_float_eq(out[i * 6 + 4], h * h + g * g,

@@ -26,10 +26,10 @@ static struct ptx_fault
 expect_fault(const char *name, uint32_t grid, uint32_t block, const void *params, size_t size,
 	     int kind)
 {
-	struct ptx_fault fault = { 0 };
+	struct ptx_fault fault = {0};
 	struct ptx_launch args = {
-		.grid = { grid, 1, 1 },
-		.block = { block, 1, 1 },
+		.grid = {grid, 1, 1},
+		.block = {block, 1, 1},
 		.params = params,
 		.params_size = size,
 	};
@@ -50,12 +50,11 @@ Test(ptx_fault, unmapped_address)
 	long page = sysconf(_SC_PAGESIZE);
 	uint8_t *map = mmap(NULL, 2 * (size_t)page, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	struct wild p = { map, (int)(page / 4) + 3, 37 };
+	struct wild p = {map, (int)(page / 4) + 3, 37};
 
-	munmap(map + page, (size_t)page);
+	mprotect(map + page, (size_t)page, PROT_NONE);
 	for (int i = 0; i < 3; i++) {
-		struct ptx_fault f =
-			expect_fault("wild", 3, 64, &p, sizeof(p), PTX_FAULT_ADDRESS);
+		struct ptx_fault f = expect_fault("wild", 3, 64, &p, sizeof(p), PTX_FAULT_ADDRESS);
 
 		cr_assert_eq(f.address, (uintptr_t)map + (uintptr_t)page + 12, "%llx",
 			     (unsigned long long)f.address);
@@ -65,12 +64,12 @@ Test(ptx_fault, unmapped_address)
 	p.offset = 3;
 	RUN(module, "wild", 1, 64, PARAMS(p));
 	cr_assert_eq(((int *)(void *)map)[3], 1);
-	munmap(map, (size_t)page);
+	munmap(map, 2 * (size_t)page);
 }
 
 Test(ptx_fault, null_and_noncanonical_addresses)
 {
-	struct wild p = { NULL, 0, 5 };
+	struct wild p = {NULL, 0, 5};
 	struct ptx_fault f = expect_fault("wild", 1, 32, &p, sizeof(p), PTX_FAULT_ADDRESS);
 
 	cr_assert_eq(f.address, 0);
@@ -84,7 +83,7 @@ Test(ptx_fault, read_only_memory)
 {
 	long page = sysconf(_SC_PAGESIZE);
 	void *map = mmap(NULL, (size_t)page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	struct wild p = { map, 1, 0 };
+	struct wild p = {map, 1, 0};
 	struct ptx_fault f = expect_fault("wild", 1, 32, &p, sizeof(p), PTX_FAULT_ADDRESS);
 
 	cr_assert_eq(f.address, (uintptr_t)map + 4);
@@ -97,7 +96,7 @@ Test(ptx_fault, shared_memory_out_of_range)
 	struct {
 		int *out;
 		int index;
-	} p = { out, 100000 };
+	} p = {out, 100000};
 	struct ptx_fault f =
 		expect_fault("overrun_shared", 1, 32, &p, sizeof(p), PTX_FAULT_ADDRESS);
 
@@ -115,7 +114,7 @@ Test(ptx_fault, misaligned_address)
 	_Alignas(16) char memory[64];
 	struct {
 		char *p;
-	} p = { memory };
+	} p = {memory};
 	struct ptx_fault f = expect_fault("misaligned", 1, 8, &p, sizeof(p), PTX_FAULT_MISALIGNED);
 
 	cr_assert_eq(f.thread[0], 1);
@@ -126,7 +125,7 @@ Test(ptx_fault, trap)
 {
 	struct {
 		int thread;
-	} p = { 77 };
+	} p = {77};
 	struct ptx_fault f = expect_fault("trap_in", 1, 128, &p, sizeof(p), PTX_FAULT_TRAP);
 
 	cr_assert_eq(f.thread[0], 77);
@@ -138,7 +137,7 @@ Test(ptx_fault, stack_overflow)
 	struct {
 		int *out;
 		int n;
-	} p = { out, 100 };
+	} p = {out, 100};
 
 	RUN(module, "overflow_stack", 1, 33, PARAMS(p));
 	cr_assert_eq(out[32], 5050);
@@ -150,8 +149,8 @@ Test(ptx_fault, bad_launches)
 {
 	struct {
 		int thread;
-	} p = { 77 };
-	struct ptx_launch args = { .grid = { 1, 1, 1 }, .block = { 1025, 1, 1 }, PARAMS(p) };
+	} p = {77};
+	struct ptx_launch args = {.grid = {1, 1, 1}, .block = {1025, 1, 1}, PARAMS(p)};
 	struct ptx_fault fault;
 
 	cr_assert_eq(try_launch(module, "trap_in", &args, &fault), PTX_INVALID);
@@ -181,10 +180,10 @@ outside_handler(int number)
 /* Faults that are not the program's go to whoever was there before. */
 Test(ptx_fault, other_faults_are_passed_on)
 {
-	struct sigaction action = { .sa_handler = outside_handler };
+	struct sigaction action = {.sa_handler = outside_handler};
 	struct {
 		int thread;
-	} p = { 77 };
+	} p = {77};
 
 	volatile int *unmapped = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
@@ -207,7 +206,7 @@ Test(ptx_fault, deadlock_is_reported)
 					 "ret;\n"
 					 "ONE: bar.sync 1, 96;\n"
 					 "ret;\n}\n");
-	struct ptx_launch args = { .grid = { 1, 1, 1 }, .block = { 64, 1, 1 } };
+	struct ptx_launch args = {.grid = {1, 1, 1}, .block = {64, 1, 1}};
 	struct ptx_fault fault;
 
 	cr_assert_eq(try_launch(m, "stuck", &args, &fault), PTX_FAULT);
@@ -227,8 +226,8 @@ Test(ptx_fault, unsupported_instruction_faults_when_executed)
 					 "ret;\n}\n");
 	struct {
 		uint32_t go;
-	} p = { 0 };
-	struct ptx_launch args = { .grid = { 1, 1, 1 }, .block = { 64, 1, 1 }, PARAMS(p) };
+	} p = {0};
+	struct ptx_launch args = {.grid = {1, 1, 1}, .block = {64, 1, 1}, PARAMS(p)};
 	struct ptx_fault fault;
 
 	cr_assert_eq(try_launch(m, "odd", &args, &fault), PTX_OK);

@@ -1,0 +1,123 @@
+/* Matrix instructions: tests/ptx/matrix.cu against plain loops. Small integers: all is exact. */
+#include "test_ptx.h"
+
+enum kind { F16, BF16, F32, F64, S8, S32 };
+
+static size_t
+size_of(enum kind kind)
+{
+	return kind == S8 ? 1 : kind == F16 || kind == BF16 ? 2 : kind == F64 ? 8 : 4;
+}
+
+static uint16_t
+small_f16(int v)
+{
+	_Float16 h = (_Float16)v;
+	uint16_t bits;
+
+	memcpy(&bits, &h, 2);
+	return bits;
+}
+
+static void
+put(void *matrix, size_t i, enum kind kind, int v)
+{
+	float f = (float)v;
+	uint32_t bits;
+
+	memcpy(&bits, &f, 4);
+	switch (kind) {
+	case F16:
+		((uint16_t *)matrix)[i] = small_f16(v);
+		break;
+	case BF16:
+		((uint16_t *)matrix)[i] = (uint16_t)(bits >> 16);
+		break;
+	case F32:
+		((float *)matrix)[i] = f;
+		break;
+	case F64:
+		((double *)matrix)[i] = v;
+		break;
+	case S8:
+		((int8_t *)matrix)[i] = (int8_t)v;
+		break;
+	case S32:
+		((int *)matrix)[i] = v;
+		break;
+	}
+}
+
+/* d = scale c + a b, b column-major */
+static void
+check(struct ptx_module *m, const char *name, enum kind ab, enum kind cd, int rows, int columns,
+      int depth, int scale)
+{
+	_Alignas(64) uint8_t a[16 * 32 * 8], b[16 * 32 * 8], c[32 * 16 * 8], d[32 * 16 * 8], e[8];
+	int va[32 * 32], vb[32 * 32], vc[32 * 32];
+	struct {
+		void *a, *b, *c, *d;
+	} p = {a, b, c, d};
+
+	for (int i = 0; i < rows * depth; i++)
+		put(a, (size_t)i, ab, va[i] = i * 7 % 11 - 5);
+	for (int i = 0; i < columns * depth; i++)
+		put(b, (size_t)i, ab, vb[i] = i * 5 % 9 - 4);
+	for (int i = 0; i < rows * columns; i++)
+		put(c, (size_t)i, cd, vc[i] = i % 13 - 6);
+	memset(d, 0x55, sizeof(d));
+	RUN(m, name, 1, 32, PARAMS(p));
+	for (int i = 0; i < rows; i++) {
+		for (int j = 0; j < columns; j++) {
+			int sum = scale * vc[i * columns + j];
+
+			for (int k = 0; k < depth; k++)
+				sum += va[i * depth + k] * vb[j * depth + k];
+			put(e, 0, cd, sum);
+			cr_assert_arr_eq(d + (size_t)(i * columns + j) * size_of(cd), e,
+					 size_of(cd), "%s: element %d, %d should be %d", name, i, j,
+					 sum);
+		}
+	}
+}
+
+Test(ptx_matrix, wmma)
+{
+	static const char *const files[] = {"75", "90", "120"};
+
+	for (int i = 0; i < 3; i++) {
+		char path[4096];
+
+		snprintf(path, sizeof(path), "%s/matrix.%s.ptx", PTX_DIR, files[i]);
+		struct ptx_module *m = load_file(path);
+
+		check(m, "wmma_f16_f32", F16, F32, 16, 16, 16, 2);
+		check(m, "wmma_f16_f16", F16, F16, 16, 16, 16, 2);
+		check(m, "wmma_f16_wide", F16, F32, 32, 8, 16, 2);
+		check(m, "wmma_s8", S8, S32, 16, 16, 16, 2);
+		if (i > 0) {
+			check(m, "wmma_bf16", BF16, F32, 16, 16, 16, 2);
+			check(m, "wmma_f64", F64, F64, 8, 8, 4, 2);
+		}
+		ptx_module_unload(m);
+	}
+}
+
+Test(ptx_matrix, mma)
+{
+	static const char *const files[] = {"90", "120"};
+
+	for (int i = 0; i < 2; i++) {
+		char path[4096];
+
+		snprintf(path, sizeof(path), "%s/matrix.%s.ptx", PTX_DIR, files[i]);
+		struct ptx_module *m = load_file(path);
+
+		check(m, "mma_ldmatrix", F16, F32, 16, 8, 16, 1);
+		check(m, "mma_transposed", F16, F32, 16, 8, 16, 1);
+		check(m, "mma_s8", S8, S32, 16, 8, 32, 1);
+		check(m, "mma_tf32", F32, F32, 16, 8, 8, 1);
+		check(m, "mma_f64", F64, F64, 8, 8, 4, 1);
+		ptx_module_unload(m);
+	}
+}
