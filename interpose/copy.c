@@ -10,6 +10,7 @@
  * form) or when it is done (synchronous form).
  */
 #include "interpose/copy.h"
+#include "interpose/hostfunc.h"
 #include "interpose/memory.h"
 #include "interpose/mirror.h"
 
@@ -169,6 +170,8 @@ genie_copy_settle(void)
 	uint64_t ticket = atomic_load_explicit(&detached_ticket, memory_order_relaxed);
 	struct genie_ctx *ctx = genie_ctx_current();
 
+	if (ctx != NULL && genie_hostfunc_pending())
+		return genie_ctx_synchronize(ctx);
 	if (ticket == 0 || ctx == NULL ||
 	    genie_chan_progress(genie_client_chan(),
 				atomic_load_explicit(&detached_slot, memory_order_relaxed)) >=
@@ -191,14 +194,20 @@ to_device(CUdeviceptr dst, const void *src, size_t size, enum genie_side side,
 	status = genie_copy_capture(stream);
 	if (status != CUDA_SUCCESS)
 		return status;
-	if (side == GENIE_SIDE_HOST)
-		return upload(dst, src, size, stream, false);
+	if (side == GENIE_SIDE_HOST) {
+		/* The synchronous call sees what comes before it in its stream, functions too. */
+		if (sync && genie_hostfunc_pending())
+			status = genie_stream_synchronize(stream);
+		return status == CUDA_SUCCESS ? upload(dst, src, size, stream, false) : status;
+	}
 	if (genie_pinned_shared()) { /* switched off: what the device still writes there counts */
 		status = genie_stream_synchronize(stream);
 		return status == CUDA_SUCCESS ? upload(dst, src, size, stream, false) : status;
 	}
 	status = genie_copy_settle();
-	return status == CUDA_SUCCESS ? upload(dst, src, size, stream, !sync) : status;
+	return status == CUDA_SUCCESS
+		       ? upload(dst, src, size, stream, !sync && size > GENIE_INLINE_MAX)
+		       : status;
 }
 
 CUresult
@@ -346,6 +355,9 @@ download_detached(void *dst, CUdeviceptr src, size_t size, struct genie_stream *
 				      GENIE_SLOT_STREAM + genie_token_index(stream->object.token),
 				      memory_order_relaxed);
 		atomic_store_explicit(&detached_ticket, ticket, memory_order_relaxed);
+		atomic_store_explicit(&stream->copied_slot, GENIE_SLOT_BULK_DOWN + (uint32_t)ref,
+				      memory_order_relaxed);
+		atomic_store_explicit(&stream->copied_ticket, ticket, memory_order_relaxed);
 	}
 	return status;
 }

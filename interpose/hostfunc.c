@@ -17,6 +17,10 @@ struct hostfunc {
 	CUstream stream;           /* as the program named it, for callback */
 	void *data;
 	bool stays; /* part of a graph: runs at each of its launches */
+	/* What was copied to pinned memory before it in its stream, and must have arrived; over a
+	 * network the worker's request can overtake it. */
+	uint32_t copied_slot;
+	uint64_t copied_ticket;
 };
 
 #define BUCKETS 1024u
@@ -25,6 +29,8 @@ struct hostfunc {
 static pthread_mutex_t hostfunc_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct hostfunc *buckets[BUCKETS];
 static uint64_t last_id;
+/* Functions submitted and not run yet; those of graphs, which may run at any launch, for ever. */
+static _Atomic unsigned int pending;
 
 static uint64_t
 hostfunc_add(const struct hostfunc *values)
@@ -90,10 +96,21 @@ genie_hostfunc_run(void *data, uint64_t id)
 			   (unsigned long long)id);
 		return;
 	}
+	if (func.copied_ticket)
+		genie_chan_wait(genie_client_chan(), func.copied_slot, func.copied_ticket);
 	if (func.callback)
 		func.callback(func.stream, CUDA_SUCCESS, func.data);
 	else
 		func.fn(func.data);
+	/* release: pairs with genie_hostfunc_pending(): who sees 0 sees what the function wrote */
+	if (!func.stays)
+		atomic_fetch_sub_explicit(&pending, 1, memory_order_release);
+}
+
+bool
+genie_hostfunc_pending(void)
+{
+	return atomic_load_explicit(&pending, memory_order_acquire) != 0;
 }
 
 uint64_t
@@ -123,11 +140,15 @@ hostfunc_submit(struct genie_stream *stream, struct hostfunc *func)
 		return genie_unsupported(
 			"host functions in graphs of a software device over a network",
 			__builtin_return_address(0));
+	func->copied_slot = atomic_load_explicit(&stream->copied_slot, memory_order_relaxed);
+	func->copied_ticket = atomic_load_explicit(&stream->copied_ticket, memory_order_relaxed);
 	args.id = hostfunc_add(func);
 	if (!args.id)
 		return CUDA_ERROR_OUT_OF_MEMORY;
+	atomic_fetch_add_explicit(&pending, 1, memory_order_relaxed);
 	status = genie_call_ctx(GENIE_OP_genieHostFunc, &args, stream->object.ctx, &ticket);
 	if (status != CUDA_SUCCESS) {
+		atomic_fetch_sub_explicit(&pending, 1, memory_order_relaxed);
 		genie_hostfunc_drop(args.id);
 		return status;
 	}

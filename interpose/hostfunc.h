@@ -13,4 +13,7 @@ void genie_hostfunc_drop(uint64_t id);
  * answer, unless memory is shared. */
 bool genie_hostfunc_in_graphs(void);
 
+/* A function that was submitted may still have to run, and write to memory that a copy reads. */
+bool genie_hostfunc_pending(void);
+
 #endif

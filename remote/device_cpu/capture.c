@@ -152,7 +152,7 @@ genie_cpu_capture_record(struct genie_cpu_stream *stream, struct genie_cpu_event
 		return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
 	status = set_deps(&event->deps, &event->dep_count, stream->deps, stream->dep_count, false);
 	if (status == CUDA_SUCCESS)
-		event->capture_id = capture->id;
+		genie_cpu_event_recorded(event, event->recorded, capture->id);
 	return status;
 }
 

@@ -41,7 +41,24 @@ genie_cpu_enter(struct genie_cpu_context **ret_ctx)
 	if (!genie_cpu_is(ctx, GENIE_CPU_CONTEXT))
 		return CUDA_ERROR_CONTEXT_IS_DESTROYED;
 	*ret_ctx = ctx;
-	return ctx->lost;
+	return genie_cpu_context_lost(ctx);
+}
+
+/* Any thread may lose a context, or ask: pairs with the store below. */
+CUresult
+genie_cpu_context_lost(const struct genie_cpu_context *ctx)
+{
+	return __atomic_load_n(&ctx->lost, __ATOMIC_ACQUIRE);
+}
+
+void
+genie_cpu_context_lose(struct genie_cpu_context *ctx, CUresult status)
+{
+	CUresult none = CUDA_SUCCESS;
+
+	/* the first reason stays */
+	__atomic_compare_exchange_n(&ctx->lost, &none, status, false, __ATOMIC_RELEASE,
+				    __ATOMIC_RELAXED);
 }
 
 CUresult
@@ -49,7 +66,7 @@ genie_cpu_lost(void)
 {
 	const struct genie_cpu_context *ctx = current_context();
 
-	return genie_cpu_is(ctx, GENIE_CPU_CONTEXT) ? ctx->lost : CUDA_SUCCESS;
+	return genie_cpu_is(ctx, GENIE_CPU_CONTEXT) ? genie_cpu_context_lost(ctx) : CUDA_SUCCESS;
 }
 
 CUresult
@@ -129,8 +146,8 @@ cpu_cuDevicePrimaryCtxRetain(CUcontext *ret_ctx, CUdevice dev)
 	if (!genie_cpu.primary)
 		return CUDA_ERROR_OUT_OF_MEMORY;
 	/* as with the driver, a process does not get over a kernel's fault */
-	if (genie_cpu.primary->lost != CUDA_SUCCESS)
-		return genie_cpu.primary->lost;
+	if (genie_cpu_context_lost(genie_cpu.primary) != CUDA_SUCCESS)
+		return genie_cpu_context_lost(genie_cpu.primary);
 	genie_cpu.primary_refs++;
 	*ret_ctx = (CUcontext)genie_cpu.primary;
 	return CUDA_SUCCESS;
@@ -381,7 +398,7 @@ cpu_cuCtxSynchronize_v2(CUcontext handle)
 	if (genie_cpu_capture_spoil(ctx))
 		return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
 	status = genie_cpu_wait_idle(NULL);
-	return status == CUDA_SUCCESS ? ctx->lost : status;
+	return status == CUDA_SUCCESS ? genie_cpu_context_lost(ctx) : status;
 }
 
 static CUresult

@@ -212,6 +212,8 @@ extern struct genie_cpu_device genie_cpu;
 CUresult genie_cpu_enter(struct genie_cpu_context **ret_ctx);
 /* The same where there is no interest in the context itself. */
 CUresult genie_cpu_check(void);
+CUresult genie_cpu_context_lost(const struct genie_cpu_context *ctx);
+void genie_cpu_context_lose(struct genie_cpu_context *ctx, CUresult status);
 /* What this thread's context was lost to, if it was; for calls that need no context. */
 CUresult genie_cpu_lost(void);
 CUresult genie_cpu_check_device(CUdevice dev);
@@ -315,6 +317,9 @@ struct genie_cpu_stream *genie_cpu_stream_new(struct genie_cpu_context *ctx, uns
 					      int priority);
 /* Takes it; NULL is fine. */
 void genie_cpu_stream_delete(struct genie_cpu_stream *stream);
+/* The event's last recording is this one, made in that capture (0: none). */
+void genie_cpu_event_recorded(struct genie_cpu_event *event, uint64_t sequence,
+			      unsigned long long capture_id);
 void genie_cpu_event_ref(struct genie_cpu_event *event);
 void genie_cpu_event_unref(struct genie_cpu_event *event);
 

@@ -28,11 +28,32 @@ get_event(CUevent handle)
 							     : NULL;
 }
 
+/* The thread that records an event is not always the one that asks for it. */
+static uint64_t
+last_recording(const struct genie_cpu_event *event)
+{
+	return __atomic_load_n(&event->recorded, __ATOMIC_RELAXED);
+}
+
+static bool
+is_captured(const struct genie_cpu_event *event)
+{
+	return __atomic_load_n(&event->capture_id, __ATOMIC_RELAXED) != 0;
+}
+
+void
+genie_cpu_event_recorded(struct genie_cpu_event *event, uint64_t sequence,
+			 unsigned long long capture_id)
+{
+	__atomic_store_n(&event->recorded, sequence, __ATOMIC_RELAXED);
+	__atomic_store_n(&event->capture_id, capture_id, __ATOMIC_RELAXED);
+}
+
 static bool
 is_done(const struct genie_cpu_event *event)
 {
 	/* pairs with the store in record_event() of op.c */
-	return __atomic_load_n(&event->done, __ATOMIC_ACQUIRE) >= event->recorded;
+	return __atomic_load_n(&event->done, __ATOMIC_ACQUIRE) >= last_recording(event);
 }
 
 static CUresult
@@ -76,7 +97,7 @@ cpu_cuEventRecordWithFlags(CUevent handle, CUstream stream_handle, unsigned int 
 	struct genie_cpu_event *event = get_event(handle);
 	struct genie_cpu_op op = {.kind = GENIE_CPU_OP_EVENT_RECORD};
 	struct genie_cpu_stream *stream;
-	uint64_t before = event ? event->recorded : 0;
+	uint64_t before = event ? last_recording(event) : 0;
 	CUresult status;
 
 	if (!event)
@@ -90,14 +111,12 @@ cpu_cuEventRecordWithFlags(CUevent handle, CUstream stream_handle, unsigned int 
 		return genie_cpu_capture_record(stream, event);
 	op.event.event = event;
 	op.event.sequence = genie_cpu_new_id();
-	if (!stream->capture) {
-		event->recorded = op.event.sequence;
-		event->capture_id = 0;
-	}
+	if (!stream->capture)
+		genie_cpu_event_recorded(event, op.event.sequence, 0);
 	status = genie_cpu_submit(stream_handle, &op);
 	/* a recording that was not taken is not waited for */
 	if (status != CUDA_SUCCESS && !stream->capture)
-		event->recorded = before;
+		genie_cpu_event_recorded(event, before, 0);
 	return status;
 }
 
@@ -122,10 +141,10 @@ cpu_cuStreamWaitEvent(CUstream stream_handle, CUevent handle, unsigned int flags
 	status = genie_cpu_stream_get(stream_handle, &stream);
 	if (status != CUDA_SUCCESS)
 		return status;
-	if (!(flags & CU_EVENT_WAIT_EXTERNAL) && (stream->capture || event->capture_id))
+	if (!(flags & CU_EVENT_WAIT_EXTERNAL) && (stream->capture || is_captured(event)))
 		return genie_cpu_capture_wait(stream, event);
 	op.event.event = event;
-	op.event.sequence = event->recorded;
+	op.event.sequence = last_recording(event);
 	return genie_cpu_submit(stream_handle, &op);
 }
 
@@ -140,7 +159,7 @@ cpu_cuEventQuery(CUevent handle)
 		return lost;
 	if (!event)
 		return CUDA_ERROR_INVALID_HANDLE;
-	if (event->capture_id)
+	if (is_captured(event))
 		return genie_cpu_capture_asked(event);
 	if (!is_done(event))
 		genie_cpu_progress();
@@ -154,7 +173,7 @@ cpu_cuEventSynchronize(CUevent handle)
 
 	if (!event)
 		return CUDA_ERROR_INVALID_HANDLE;
-	if (event->capture_id)
+	if (is_captured(event))
 		return genie_cpu_capture_asked(event);
 	while (!is_done(event))
 		genie_cpu_poll();
@@ -166,11 +185,11 @@ cpu_cuEventElapsedTime_v2(float *ms, CUevent start_handle, CUevent end_handle)
 {
 	struct genie_cpu_event *start = get_event(start_handle), *end = get_event(end_handle);
 
-	if (start && start->capture_id)
+	if (start && is_captured(start))
 		return genie_cpu_capture_asked(start);
-	if (end && end->capture_id)
+	if (end && is_captured(end))
 		return genie_cpu_capture_asked(end);
-	if (!start || !end || !start->recorded || !end->recorded ||
+	if (!start || !end || !last_recording(start) || !last_recording(end) ||
 	    (start->flags | end->flags) & CU_EVENT_DISABLE_TIMING)
 		return CUDA_ERROR_INVALID_HANDLE;
 	if (!is_done(start) || !is_done(end))

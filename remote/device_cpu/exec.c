@@ -43,8 +43,7 @@ run_node(const struct genie_cpu_node *node, struct genie_cpu_context *ctx)
 	op.ctx = ctx;
 	if (op.kind == GENIE_CPU_OP_EVENT_RECORD) {
 		op.event.sequence = genie_cpu_new_id();
-		op.event.event->recorded = op.event.sequence;
-		op.event.event->capture_id = 0;
+		genie_cpu_event_recorded(op.event.event, op.event.sequence, 0);
 	} else if (op.kind == GENIE_CPU_OP_EVENT_WAIT) {
 		op.event.sequence = op.event.event->recorded;
 	} else if (op.kind == GENIE_CPU_OP_VALUES) {

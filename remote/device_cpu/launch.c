@@ -116,7 +116,7 @@ genie_cpu_kernel_run(struct genie_cpu_context *ctx, const struct genie_cpu_kerne
 		status = fault_status(&fault);
 		/* memory may be in any state now: as with the driver, the context is lost */
 		if (fault.kind != PTX_FAULT_UNSUPPORTED)
-			ctx->lost = status;
+			genie_cpu_context_lose(ctx, status);
 		return status;
 	case PTX_NOMEM:
 		return CUDA_ERROR_OUT_OF_MEMORY;
@@ -133,8 +133,8 @@ genie_cpu_kernel_run(struct genie_cpu_context *ctx, const struct genie_cpu_kerne
 	case PTX_ABORTED:
 		break;
 	}
-	ctx->lost = CUDA_ERROR_LAUNCH_FAILED;
-	return ctx->lost;
+	genie_cpu_context_lose(ctx, CUDA_ERROR_LAUNCH_FAILED);
+	return CUDA_ERROR_LAUNCH_FAILED;
 }
 
 /* Parameters one by one: params[i] points to the i-th. */

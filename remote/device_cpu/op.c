@@ -63,8 +63,9 @@ genie_cpu_op_run(const struct genie_cpu_op *op)
 	CUresult status;
 
 	/* an event is recorded all the same: somebody may wait for it */
-	if (op->ctx->lost != CUDA_SUCCESS && op->kind != GENIE_CPU_OP_EVENT_RECORD)
-		return op->ctx->lost;
+	status = genie_cpu_context_lost(op->ctx);
+	if (status != CUDA_SUCCESS && op->kind != GENIE_CPU_OP_EVENT_RECORD)
+		return status;
 	switch (op->kind) {
 	case GENIE_CPU_OP_KERNEL:
 		start = genie_cpu_now();

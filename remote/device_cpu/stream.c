@@ -84,7 +84,7 @@ genie_cpu_stream_get(CUstream handle, struct genie_cpu_stream **ret_stream)
 	if (!genie_cpu_is(stream, GENIE_CPU_STREAM))
 		return CUDA_ERROR_INVALID_HANDLE;
 	*ret_stream = stream;
-	return stream->ctx->lost;
+	return genie_cpu_context_lost(stream->ctx);
 }
 
 static bool
@@ -136,12 +136,14 @@ advance_locked(struct genie_cpu_stream *stream)
 		stream->first = waiting->next;
 		if (!stream->first)
 			stream->last = &stream->first;
-		genie_cpu.waiting--;
+		__atomic_sub_fetch(&genie_cpu.waiting, 1, __ATOMIC_RELAXED);
 		any = true;
 		status = genie_cpu_op_run(&waiting->op);
-		/* nobody is there to return it to */
-		if (status != CUDA_SUCCESS && stream->ctx->lost == CUDA_SUCCESS)
-			stream->ctx->lost = status;
+		/* nobody is there to return it to; what was checked before went away since */
+		if (status != CUDA_SUCCESS)
+			genie_cpu_context_lose(stream->ctx, status == CUDA_ERROR_INVALID_VALUE
+								    ? CUDA_ERROR_ILLEGAL_ADDRESS
+								    : status);
 		genie_cpu_op_fini(&waiting->op);
 		free(waiting);
 	}
@@ -196,7 +198,7 @@ keep_locked(struct genie_cpu_stream *stream, const struct genie_cpu_op *op)
 	waiting->sequence = ++genie_cpu.sequence;
 	*stream->last = waiting;
 	stream->last = &waiting->next;
-	genie_cpu.waiting++;
+	__atomic_add_fetch(&genie_cpu.waiting, 1, __ATOMIC_RELAXED);
 	return CUDA_SUCCESS;
 }
 
@@ -308,7 +310,7 @@ cpu_cuStreamSynchronize(CUstream handle)
 	if (stream->capture)
 		return genie_cpu_capture_invalidate(stream, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
 	status = genie_cpu_wait_idle(stream);
-	return status == CUDA_SUCCESS ? stream->ctx->lost : status;
+	return status == CUDA_SUCCESS ? genie_cpu_context_lost(stream->ctx) : status;
 }
 
 static CUresult
@@ -321,10 +323,13 @@ cpu_cuStreamQuery(CUstream handle)
 		return status;
 	if (stream->capture)
 		return genie_cpu_capture_invalidate(stream, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
-	genie_cpu_progress();
-	if (stream->ctx->lost != CUDA_SUCCESS)
-		return stream->ctx->lost;
-	return stream->first ? CUDA_ERROR_NOT_READY : CUDA_SUCCESS;
+	if (!__atomic_load_n(&genie_cpu.waiting, __ATOMIC_RELAXED))
+		return CUDA_SUCCESS;
+	pthread_mutex_lock(&genie_cpu.run_lock);
+	progress_locked();
+	status = stream->first ? CUDA_ERROR_NOT_READY : genie_cpu_context_lost(stream->ctx);
+	pthread_mutex_unlock(&genie_cpu.run_lock);
+	return status;
 }
 
 static CUresult

@@ -9,8 +9,12 @@ __global__ void
 call_other(int *out)
 {
 	out[threadIdx.x] = other_file(threadIdx.x) + shared_variable;
-	if (threadIdx.x == 0)
-		shared_variable += shared_constant;
+}
+
+__global__ void
+change_variable()
+{
+	shared_variable += shared_constant;
 }
 
 int
@@ -20,6 +24,13 @@ main()
 	CUDA(cudaMalloc(&device, 64 * sizeof(int)));
 	call_other<<<1, 64>>>(device);
 	LAUNCHED();
+	change_variable<<<1, 1>>>();
+	LAUNCHED();
+	/* The linker of device code leaves machine code only. */
+	cudaError_t error = cudaDeviceSynchronize();
+	if (error == cudaErrorNoKernelImageForDevice)
+		skip("the device runs no machine code");
+	CUDA(error);
 	std::vector<int> out = to_host(device, 64);
 	for (int i = 0; i < 64; i++)
 		EXPECT(out[i] == i * i + 3 + 50);

@@ -51,6 +51,8 @@ main()
 	CUDA(cudaMalloc(&device_out, width * height * sizeof(float)));
 	fetch<<<dim3(1, height), 64>>>(texture, device_out, width, height);
 	error = cudaGetLastError();
+	if (!error)
+		error = cudaDeviceSynchronize();
 	if (error == cudaErrorNoKernelImageForDevice || error == cudaErrorNotSupported)
 		skip("the device has no texture unit");
 	CUDA(error);

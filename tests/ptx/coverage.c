@@ -29,7 +29,7 @@ add(const char *text)
 		}
 	}
 	counts = realloc(counts, (ncounts + 1) * sizeof(*counts));
-	counts[ncounts++] = (struct count){ strdup(text), 1 };
+	counts[ncounts++] = (struct count){strdup(text), 1};
 }
 
 static int
@@ -79,7 +79,7 @@ read_file(const char *path, size_t *ret_size)
 int
 main(int argc, char **argv)
 {
-	const struct ptx_memory memory = { .alloc = allocate, .release = release };
+	const struct ptx_memory memory = {.alloc = allocate, .release = release};
 	size_t functions = 0, kernels = 0, failed = 0, instructions = 0, unsupported = 0, dirty = 0;
 	size_t bytes = 0;
 	clock_t start = clock();

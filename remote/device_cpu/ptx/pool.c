@@ -81,8 +81,13 @@ start_threads(void)
 	sigset_t all, old;
 	int wanted = count_processors();
 
-	/* Signals of the process are handled elsewhere; faults are delivered all the same. */
+	/* Signals of the process are handled elsewhere. A fault that is blocked ends the process. */
 	sigfillset(&all);
+	sigdelset(&all, SIGSEGV);
+	sigdelset(&all, SIGBUS);
+	sigdelset(&all, SIGFPE);
+	sigdelset(&all, SIGILL);
+	sigdelset(&all, SIGTRAP);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	for (nthreads = 1; nthreads < wanted; nthreads++) {
 		pthread_t thread;
