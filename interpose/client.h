@@ -247,8 +247,8 @@ struct genie_stream {
 	_Atomic uint32_t event_slot;
 	_Atomic int capture; /* CUstreamCaptureStatus */
 	uint64_t capture_id;
-	/* Over a network: the last piece of a copy to pinned memory that nobody waited for. Its data
-	 * has arrived when progress slot copied_slot has reached copied_ticket. */
+	/* Over a network: the last piece of a copy to pinned memory that nobody waited for. Its
+	 * data has arrived when progress slot copied_slot has reached copied_ticket. */
 	_Atomic uint64_t copied_ticket;
 	_Atomic uint32_t copied_slot;
 	/* capture.c, guarded by its lock: the capture it is part of, the next stream in that */

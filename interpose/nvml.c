@@ -145,9 +145,18 @@ genie_nvmlSystemGetDriverVersion(char *version, unsigned int length)
 nvmlReturn_t
 genie_nvmlSystemGetNVMLVersion(char *version, unsigned int length)
 {
+	struct genie_args_nvmlSystemGetNVMLVersion args = {.version = version, .length = length};
 	char text[NVML_SYSTEM_NVML_VERSION_BUFFER_SIZE];
 
-	/* major version of the CUDA release, then that of the driver */
+	if (!version || !length)
+		return NVML_ERROR_INVALID_ARGUMENT;
+	if (genie_client_connect())
+		return NVML_ERROR_DRIVER_NOT_LOADED;
+	/* nvidia-smi compares it with its own, so it is the server's: "13.580.159.04". */
+	if (genie_nvml_call(GENIE_OP_nvmlSystemGetNVMLVersion, &args) == NVML_SUCCESS) {
+		version[length - 1] = '\0';
+		return NVML_SUCCESS;
+	}
 	snprintf(text, sizeof(text), "%u.%u", genie_client.welcome->driver_version / 1000,
 		 genie_client.welcome->driver_version % 1000 / 10);
 	return genie_nvml_text(text, version, length);

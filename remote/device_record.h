@@ -26,10 +26,21 @@ struct record_graph {
 	size_t nodes;
 };
 
+/* What streams capture together: each that waits for an event of it takes part. */
+struct record_capture {
+	unsigned int refs; /* streams and events that know it */
+	bool ended;
+	struct record_graph *graph; /* the program's, once it has ended */
+};
+
 struct record_stream {
 	unsigned int flags;
 	int priority;
-	struct record_graph *capture; /* NULL: not capturing */
+	struct record_capture *capture; /* NULL, or one that has ended: not capturing */
+};
+
+struct record_event {
+	struct record_capture *capture; /* it was recorded in; NULL: in none */
 };
 
 /* Of the device as it presents itself. false: no such attribute. */

@@ -19,6 +19,7 @@
 #define SHARED_BLOCK  49152 /* without asking for more */
 
 struct record_module {
+	int arch; /* the code was compiled for: programs choose by it among their own kernels */
 	struct genie_kernel_table kernels;
 	struct record_function *functions;
 };
@@ -40,10 +41,14 @@ record_cuModuleLoadData(CUmodule *ret_module, const void *data)
 
 	if (!module)
 		return CUDA_ERROR_OUT_OF_MEMORY;
+	module->arch = record.major * 10 + record.minor;
 	if (genie_image_open_local(&image, data) == 0 &&
-	    genie_image_pick(&image, GENIE_IMAGE_ANY, record.major, record.minor, &entry) == 0 &&
-	    genie_kernel_table_init(&module->kernels, &entry) < 0)
-		module->kernels = (struct genie_kernel_table){0};
+	    genie_image_pick(&image, GENIE_IMAGE_ANY, record.major, record.minor, &entry) == 0) {
+		if (entry.arch)
+			module->arch = (int)entry.arch;
+		if (genie_kernel_table_init(&module->kernels, &entry) < 0)
+			module->kernels = (struct genie_kernel_table){0};
+	}
 	*ret_module = (CUmodule)module;
 	return CUDA_SUCCESS;
 }
@@ -165,6 +170,8 @@ record_cuFuncGetAttribute(int *value, CUfunction_attribute attribute, CUfunction
 		*value = registers(function);
 		return CUDA_SUCCESS;
 	case CU_FUNC_ATTRIBUTE_PTX_VERSION:
+		*value = function->module->arch;
+		return CUDA_SUCCESS;
 	case CU_FUNC_ATTRIBUTE_BINARY_VERSION:
 		*value = record.major * 10 + record.minor;
 		return CUDA_SUCCESS;

@@ -19,13 +19,40 @@ get_stream(CUstream handle)
 	return (struct record_stream *)handle;
 }
 
+static void
+capture_unref(struct record_capture *capture)
+{
+	if (!capture || --capture->refs)
+		return;
+	/* nobody can end it any more */
+	if (!capture->ended)
+		free(capture->graph);
+	free(capture);
+}
+
+/* Lets go of what *@slot holds and holds @capture. */
+static void
+hold(struct record_capture **slot, struct record_capture *capture)
+{
+	if (capture)
+		capture->refs++;
+	capture_unref(*slot);
+	*slot = capture;
+}
+
+static bool
+is_capturing(const struct record_stream *stream)
+{
+	return stream->capture && !stream->capture->ended;
+}
+
 CUresult
 record_count(CUstream handle)
 {
 	struct record_stream *stream = get_stream(handle);
 
-	if (stream->capture)
-		stream->capture->nodes++;
+	if (is_capturing(stream))
+		stream->capture->graph->nodes++;
 	return CUDA_SUCCESS;
 }
 
@@ -55,7 +82,7 @@ record_cuStreamDestroy_v2(CUstream handle)
 
 	if (stream == &default_streams[0] || stream == &default_streams[1])
 		return CUDA_ERROR_INVALID_HANDLE;
-	free(stream->capture);
+	hold(&stream->capture, NULL);
 	free(stream);
 	return CUDA_SUCCESS;
 }
@@ -85,11 +112,20 @@ static CUresult
 record_cuStreamBeginCapture_v2(CUstream handle)
 {
 	struct record_stream *stream = get_stream(handle);
+	struct record_capture *capture;
 
-	if (stream->capture)
+	if (is_capturing(stream))
 		return CUDA_ERROR_ILLEGAL_STATE;
-	stream->capture = calloc(1, sizeof(*stream->capture));
-	return stream->capture ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+	capture = calloc(1, sizeof(*capture));
+	if (!capture)
+		return CUDA_ERROR_OUT_OF_MEMORY;
+	capture->graph = calloc(1, sizeof(*capture->graph));
+	if (!capture->graph) {
+		free(capture);
+		return CUDA_ERROR_OUT_OF_MEMORY;
+	}
+	hold(&stream->capture, capture);
+	return CUDA_SUCCESS;
 }
 
 static CUresult
@@ -97,18 +133,59 @@ record_cuStreamEndCapture(CUstream handle, CUgraph *graph)
 {
 	struct record_stream *stream = get_stream(handle);
 
-	if (!stream->capture)
+	if (!is_capturing(stream))
 		return CUDA_ERROR_ILLEGAL_STATE;
-	*graph = (CUgraph)stream->capture;
-	stream->capture = NULL;
+	*graph = (CUgraph)stream->capture->graph;
+	stream->capture->ended = true;
+	hold(&stream->capture, NULL);
 	return CUDA_SUCCESS;
 }
 
 static CUresult
 record_cuStreamIsCapturing(CUstream handle, CUstreamCaptureStatus *status)
 {
-	*status = get_stream(handle)->capture ? CU_STREAM_CAPTURE_STATUS_ACTIVE
-					      : CU_STREAM_CAPTURE_STATUS_NONE;
+	*status = is_capturing(get_stream(handle)) ? CU_STREAM_CAPTURE_STATUS_ACTIVE
+						   : CU_STREAM_CAPTURE_STATUS_NONE;
+	return CUDA_SUCCESS;
+}
+
+/* ---- events: done at once; they carry a capture from stream to stream ---- */
+
+static CUresult
+record_cuEventCreate(CUevent *ret_event)
+{
+	*ret_event = (CUevent)calloc(1, sizeof(struct record_event));
+	return *ret_event ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+static CUresult
+record_cuEventDestroy_v2(CUevent handle)
+{
+	struct record_event *event = (struct record_event *)handle;
+
+	hold(&event->capture, NULL);
+	free(event);
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuEventRecord(CUevent handle, CUstream stream_handle)
+{
+	struct record_event *event = (struct record_event *)handle;
+	struct record_stream *stream = get_stream(stream_handle);
+
+	hold(&event->capture, is_capturing(stream) ? stream->capture : NULL);
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+record_cuStreamWaitEvent(CUstream stream_handle, CUevent handle)
+{
+	struct record_event *event = (struct record_event *)handle;
+	struct record_stream *stream = get_stream(stream_handle);
+
+	if (event->capture && !event->capture->ended)
+		hold(&stream->capture, event->capture);
 	return CUDA_SUCCESS;
 }
 
@@ -131,7 +208,7 @@ record_cuEventElapsedTime_v2(float *ms)
 static CUresult
 record_cuLaunchHostFunc(CUstream stream, CUhostFn fn, void *data)
 {
-	if (!get_stream(stream)->capture)
+	if (!is_capturing(get_stream(stream)))
 		fn(data);
 	return record_count(stream);
 }
@@ -189,6 +266,25 @@ record_cuGraphGetNodes(CUgraph graph, CUgraphNode *nodes, size_t *ret_count)
 	if (!nodes || *ret_count > have)
 		*ret_count = have;
 	return CUDA_SUCCESS;
+}
+
+/* Edges are not kept. Their count is the last argument of all of these. */
+static CUresult
+no_edges(CUgraph graph, CUgraphNode *from, CUgraphNode *to, CUgraphEdgeData *data,
+	 size_t *ret_count)
+{
+	(void)graph;
+	(void)from;
+	(void)to;
+	(void)data;
+	*ret_count = 0;
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+no_neighbours(CUgraphNode node, CUgraphNode *nodes, CUgraphEdgeData *data, size_t *ret_count)
+{
+	return no_edges(NULL, (CUgraphNode *)(void *)node, nodes, data, ret_count);
 }
 
 static CUresult
@@ -380,7 +476,11 @@ fill_streams(struct genie_driver *drv)
 	drv->cuLaunchHostFunc = record_cuLaunchHostFunc;
 	drv->cuStreamAddCallback = record_cuStreamAddCallback;
 	SET(cuStreamGetCtx, create_second);
-	SET(cuEventCreate, record_create);
+	SET(cuEventCreate, record_cuEventCreate);
+	drv->cuEventDestroy_v2 = record_cuEventDestroy_v2;
+	drv->cuEventRecord = record_cuEventRecord;
+	SET(cuEventRecordWithFlags, record_cuEventRecord);
+	SET(cuStreamWaitEvent, record_cuStreamWaitEvent);
 	SET(cuEventElapsedTime_v2, record_cuEventElapsedTime_v2);
 }
 
@@ -405,6 +505,9 @@ fill_graphs(struct genie_driver *drv)
 	SET(cuGraphInstantiateWithFlags, record_create);
 	SET(cuGraphInstantiateWithParams, record_create);
 	SET(cuGraphInstantiate_v2, record_create);
+	drv->cuGraphGetEdges_v2 = no_edges;
+	drv->cuGraphNodeGetDependencies_v2 = no_neighbours;
+	drv->cuGraphNodeGetDependentNodes_v2 = no_neighbours;
 	drv->cuGraphLaunch = record_cuGraphLaunch;
 }
 

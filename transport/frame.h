@@ -15,8 +15,9 @@ enum genie_frame_type {
 	GENIE_FRAME_REPLY = 1,    /* to the client: struct genie_reply, payload; .lane says whose */
 	GENIE_FRAME_PROGRESS = 2, /* to the client: struct genie_progress */
 	GENIE_FRAME_ERROR = 3,    /* to the client: struct genie_async_error */
-	GENIE_FRAME_HOST_FUNC = 4, /* to the client: uint64_t id; over TCP a genie_progress, below */
-	GENIE_FRAME_OUTPUT = 5,    /* to the client: text */
+	GENIE_FRAME_HOST_FUNC =
+		4,              /* to the client: uint64_t id; over TCP a genie_progress, below */
+	GENIE_FRAME_OUTPUT = 5, /* to the client: text */
 	GENIE_FRAME_HOST_DONE = 6, /* to the worker: uint64_t id */
 	GENIE_FRAME_BYE = 7,       /* to the worker: uint64_t 0; the client closes */
 };

@@ -38,7 +38,7 @@ struct genie_tensormap_request {
 	uint64_t dim[GENIE_TENSORMAP_RANK_MAX];
 	uint64_t stride[GENIE_TENSORMAP_RANK_MAX - 1]; /* bytes, of dimensions 1.. */
 	uint32_t element_stride[GENIE_TENSORMAP_RANK_MAX];
-	uint32_t box[GENIE_TENSORMAP_RANK_MAX]; /* tiled */
+	uint32_t box[GENIE_TENSORMAP_RANK_MAX];      /* tiled */
 	int32_t lower[GENIE_TENSORMAP_RANK_MAX - 2]; /* im2col; wide: [0] */
 	int32_t upper[GENIE_TENSORMAP_RANK_MAX - 2];
 	uint32_t channels; /* im2col and wide: per pixel */

@@ -9,7 +9,7 @@ namespace cg = cooperative_groups;
 
 __device__ int counter;
 __device__ unsigned long long table[64];
-__constant__ float coefficients[8] = { 1, 2, 3, 4, 5, 6, 7, 8 };
+__constant__ float coefficients[8] = {1, 2, 3, 4, 5, 6, 7, 8};
 extern __shared__ int dynamic_shared[];
 
 extern "C" __global__ void
@@ -174,23 +174,50 @@ calls(int *fib, pair *pairs, pair p)
 }
 
 typedef int (*operation)(int);
-__device__ __noinline__ int add_one(int a) { return a + 1; }
-__device__ __noinline__ int triple(int a) { return a * 3; }
-__device__ __noinline__ int square(int a) { return a * a; }
-__device__ operation operations[3] = { add_one, triple, square };
+__device__ __noinline__ int
+add_one(int a)
+{
+	return a + 1;
+}
+__device__ __noinline__ int
+triple(int a)
+{
+	return a * 3;
+}
+__device__ __noinline__ int
+square(int a)
+{
+	return a * a;
+}
+__device__ operation operations[3] = {add_one, triple, square};
 
 struct shape {
 	int size;
-	__device__ shape(int s) : size(s) {}
-	__device__ virtual int area() const { return size; }
+	__device__ shape(int s) : size(s)
+	{
+	}
+	__device__ virtual int area() const
+	{
+		return size;
+	}
 };
 struct quad : shape {
-	__device__ quad(int s) : shape(s) {}
-	__device__ int area() const override { return size * size; }
+	__device__ quad(int s) : shape(s)
+	{
+	}
+	__device__ int area() const override
+	{
+		return size * size;
+	}
 };
 struct cube : shape {
-	__device__ cube(int s) : shape(s) {}
-	__device__ int area() const override { return 6 * size * size; }
+	__device__ cube(int s) : shape(s)
+	{
+	}
+	__device__ int area() const override
+	{
+		return 6 * size * size;
+	}
 };
 
 extern "C" __global__ void
@@ -330,8 +357,8 @@ print(int n)
 	int t = threadIdx.x;
 
 	if (t < n)
-		printf("%d %u %5.2f|%-6s|%c %lld %x %e %p %% %03d %zu\n", -t, t, t * 1.5, "ab", 'a' + t,
-		       -5000000000ll * t, 255 + t, 1e10, (void *)0x1234, t, (size_t)t);
+		printf("%d %u %5.2f|%-6s|%c %lld %x %e %p %% %03d %zu\n", -t, t, t * 1.5, "ab",
+		       'a' + t, -5000000000ll * t, 255 + t, 1e10, (void *)0x1234, t, (size_t)t);
 }
 
 extern "C" __global__ void

@@ -59,8 +59,14 @@ wmma_f64(const double *a, const double *b, const double *c, double *d)
 	multiply<double, double, 8, 8, 4>(a, b, c, d);
 }
 #else
-extern "C" __global__ void wmma_bf16() {}
-extern "C" __global__ void wmma_f64() {}
+extern "C" __global__ void
+wmma_bf16()
+{
+}
+extern "C" __global__ void
+wmma_f64()
+{
+}
 #endif
 
 /* m16n8k16 of f16 by ldmatrix, as libraries do it: a row-major, b column-major in memory */
@@ -180,7 +186,7 @@ mma_f64(const double *a, const double *b, const double *c, double *d)
 {
 #if __CUDA_ARCH__ >= 800
 	int lane = threadIdx.x, g = lane / 4, t = lane % 4;
-	double r[2] = { c[g * 8 + t * 2], c[g * 8 + t * 2 + 1] };
+	double r[2] = {c[g * 8 + t * 2], c[g * 8 + t * 2 + 1]};
 
 	asm volatile("mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64 {%0,%1}, {%2}, {%3}, {%0,%1};"
 		     : "+d"(r[0]), "+d"(r[1])

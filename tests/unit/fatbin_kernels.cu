@@ -5,7 +5,8 @@ extern "C" __global__ void __launch_bounds__(256) bounded(float *a, int n)
 		a[threadIdx.x] += 1;
 }
 
-extern "C" __global__ void shared400(float *a)
+extern "C" __global__ void
+shared400(float *a)
 {
 	__shared__ float s[100];
 
@@ -14,7 +15,8 @@ extern "C" __global__ void shared400(float *a)
 	a[threadIdx.x] = s[99 - threadIdx.x % 100];
 }
 
-extern "C" __global__ void odd(char c, double d, short s, float4 f, char e)
+extern "C" __global__ void
+odd(char c, double d, short s, float4 f, char e)
 {
 }
 
@@ -23,7 +25,8 @@ struct large {
 };
 
 /* More parameters than the older form of their description can hold. */
-extern "C" __global__ void big(large l, float *a)
+extern "C" __global__ void
+big(large l, float *a)
 {
 	a[threadIdx.x] = l.bytes[threadIdx.x];
 }
@@ -34,7 +37,9 @@ template <typename A, typename B> struct pair_of {
 };
 
 /* A name as long as templates make them. */
-template <typename T> __global__ void templated(T value, float *out)
+template <typename T>
+__global__ void
+templated(T value, float *out)
 {
 	out[0] = sizeof(value);
 }

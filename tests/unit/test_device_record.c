@@ -97,6 +97,8 @@ Test(device_record, handles_are_unique)
 	cr_assert(b >= a + 1000 || a >= b + 1000);
 	ok(drv->cuStreamDestroy_v2(stream));
 	ok(drv->cuStreamDestroy_v2(other));
+	for (int i = 0; i < 100; i++)
+		ok(drv->cuEventDestroy_v2(events[i]));
 }
 
 Test(device_record, memory_reads_as_zero)
@@ -165,6 +167,8 @@ Test(device_record, runs_any_image)
 	cr_assert_eq(offset, 8);
 	ok(drv->cuFuncGetAttribute(&value, CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK, fn));
 	cr_assert_eq(value, 96);
+	ok(drv->cuFuncGetAttribute(&value, CU_FUNC_ATTRIBUTE_PTX_VERSION, fn));
+	cr_assert_eq(value, 80);
 	ok(drv->cuFuncSetAttribute(fn, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, 200000));
 	ok(drv->cuFuncGetAttribute(&value, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, fn));
 	cr_assert_eq(value, 200000);
@@ -186,7 +190,7 @@ Test(device_record, streams_and_captures)
 {
 	CUstreamCaptureStatus status;
 	CUgraphExec exec;
-	CUstream stream;
+	CUstream stream, side;
 	CUevent event;
 	CUgraph graph;
 	size_t nodes;
@@ -213,6 +217,20 @@ Test(device_record, streams_and_captures)
 	cr_assert_eq(status, CU_STREAM_CAPTURE_STATUS_NONE);
 	ok(drv->cuGraphGetNodes(graph, NULL, &nodes));
 	cr_assert_eq(nodes, 3);
+	/* another stream joins by an event, and leaves when the capture ends */
+	ok(drv->cuStreamCreate(&side, 0));
+	ok(drv->cuStreamBeginCapture_v2(stream, CU_STREAM_CAPTURE_MODE_GLOBAL));
+	ok(drv->cuEventRecord(event, stream));
+	ok(drv->cuStreamWaitEvent(side, event, 0));
+	ok(drv->cuMemsetD8Async(0x1000, 0, 4, side));
+	ok(drv->cuGraphDestroy(graph));
+	ok(drv->cuStreamEndCapture(stream, &graph));
+	ok(drv->cuGraphGetNodes(graph, NULL, &nodes));
+	cr_assert_eq(nodes, 1);
+	ok(drv->cuStreamIsCapturing(side, &status));
+	cr_assert_eq(status, CU_STREAM_CAPTURE_STATUS_NONE);
+	ok(drv->cuStreamDestroy_v2(side));
+	ok(drv->cuEventDestroy_v2(event));
 	ok(drv->cuGraphInstantiateWithFlags(&exec, graph, 0));
 	ok(drv->cuGraphLaunch(exec, stream));
 	ok(drv->cuGraphDestroy(graph));

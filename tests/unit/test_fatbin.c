@@ -315,9 +315,10 @@ Test(fatbin, parts_are_joined)
 	cr_assert_not(entry.prelinked);
 	cr_assert_eq(genie_image_pick(&image, GENIE_IMAGE_PTX, 8, 9, &entry), 0);
 	cr_assert_eq(genie_image_entry_extract(&entry, &data, &size), 0);
-	cr_assert_str_eq((char *)data, ".version 8.0\n.target sm_80\n.address_size 64\n"
-				       ".extern .func helper;\n.entry k() { ret; }\n\n"
-				       "\n.func helper { ret; }\n.entry other() { ret; }\n\n");
+	cr_assert_str_eq((char *)data,
+			 ".version 8.0\n.target sm_80\n.address_size 64\n"
+			 ".extern .func helper;\n.entry k() { ret; }\n\n" GENIE_PTX_NEXT_FILE
+			 "\n.func helper { ret; }\n.entry other() { ret; }\n\n");
 	cr_assert_eq(size, strlen(data) + 1);
 	cr_assert_eq(genie_image_open(&alone, data, size), 0);
 	free(data);
@@ -431,7 +432,9 @@ Test(kernels, parameters_of_ptx)
 		"	.param .align 4 .b8 one_5[4][3], .param .v4 .f32 one_6)\n"
 		".maxntid 128, 2, 1\n"
 		".minnctapersm 2\n"
-		"{ ret; }\n"
+		"{ .shared .align 4 .b8 a[10]; { .shared .f64 b; } .shared .b8 c[2][40000]; ret; "
+		"}\n"
+		".shared .align 4 .b8 not_a_kernels[4];\n"
 		".entry none { ret; }\n"
 		".entry $a.b%c_d() .reqntid 32 { ret; }\n");
 	static const struct genie_kernel_param want[] = {
@@ -449,6 +452,7 @@ Test(kernels, parameters_of_ptx)
 		cr_assert_eq(one->params[i].size, want[i].size);
 	}
 	cr_assert_eq(one->max_threads, 256);
+	cr_assert_eq(one->static_shared, 80024);
 	cr_assert_not_null(genie_kernel_table_find(&table, "none"));
 	cr_assert_eq(genie_kernel_table_find(&table, "$a.b%c_d")->max_threads, 32);
 	cr_assert_null(genie_kernel_table_find(&table, "declared"));

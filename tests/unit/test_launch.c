@@ -206,6 +206,10 @@ Test(launch, refuses_at_once, .init = start)
 	size_t before;
 
 	cr_assert_eq(launch(1, 1, 0), CUDA_SUCCESS);
+	/* The driver has the last word on shared memory: it is asked once. */
+	fake.reply_len = CU_FUNC_ATTRIBUTE_MAX * sizeof(int);
+	((int *)(void *)fake.reply)[CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES] = 49152;
+	cr_assert_eq(launch(1, 1, 49153), CUDA_ERROR_INVALID_VALUE);
 	before = fake.count;
 	cr_assert_eq(launch(0, 1, 0), CUDA_ERROR_INVALID_VALUE);
 	cr_assert_eq(launch(1, 0, 0), CUDA_ERROR_INVALID_VALUE);

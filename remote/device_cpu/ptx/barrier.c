@@ -84,6 +84,7 @@ complete(struct ptx_block *block, uint32_t id)
 		}
 	}
 	*b = (struct ptx_barrier){0};
+	block->active_barriers &= ~(1u << id);
 }
 
 int
@@ -93,7 +94,7 @@ ptx_barrier_arrive(struct ptx_warp *w, const struct ptx_insn *insn,
 	struct ptx_block *block = w->block;
 	struct ptx_barrier *b = &block->barriers[request->id];
 
-	b->active = 1;
+	block->active_barriers |= 1u << request->id;
 	b->expected = request->expected;
 	if (request->reduce) {
 		b->count += (uint32_t)__builtin_popcount(request->predicate & w->mask);
@@ -121,9 +122,12 @@ ptx_barrier_recheck(struct ptx_block *block)
 {
 	if (!block->live_threads)
 		return;
-	for (uint32_t id = 0; id < PTX_BARRIERS; id++)
-		if (block->barriers[id].active && is_complete(block, id))
+	for (uint32_t rest = block->active_barriers; rest; rest &= rest - 1) {
+		uint32_t id = (uint32_t)__builtin_ctz(rest);
+
+		if (is_complete(block, id))
 			complete(block, id);
+	}
 }
 
 int

@@ -193,11 +193,12 @@ struct ptx_code {
 	struct ptx_function *function;
 	struct ptx_insn *insns;
 	uint32_t ninsns;
-	uint32_t frame_size;     /* bytes of registers */
-	uint32_t local_size;     /* bytes of local memory in a frame */
-	uint32_t registers;      /* 32-bit registers a thread needs, an estimate */
-	uint32_t first_varying;  /* fixed[first_varying…] depend on block or warp or launch */
-	struct ptx_fixed *fixed; /* literals first */
+	uint32_t frame_size; /* bytes of registers */
+	uint32_t local_size; /* bytes of local memory in a frame */
+	uint32_t registers;  /* 32-bit registers a thread needs, an estimate */
+	/* Literals first, then what differs between warps and launches, then between blocks. */
+	struct ptx_fixed *fixed;
+	uint32_t first_varying, first_of_block;
 	uint32_t nfixed;
 	uint8_t *image; /* the literals as they lie in a frame, at image_place */
 	uint32_t image_place, image_size;

@@ -99,7 +99,6 @@ struct ptx_barrier {
 	uint32_t expected; /* threads; 0: all of the block */
 	uint32_t count;    /* .red: how many predicates were true */
 	uint32_t votes;    /* .red: how many took part */
-	uint8_t active;
 };
 
 struct ptx_frame_pool {
@@ -116,6 +115,7 @@ struct ptx_block {
 	uint32_t nwarps, live_threads;
 	struct ptx_warp *warps;
 	struct ptx_barrier barriers[PTX_BARRIERS];
+	uint32_t active_barriers; /* mask of those that somebody has reached */
 	uint8_t *shared;
 	uint64_t shared_size;
 	uint8_t *local; /* mapped */

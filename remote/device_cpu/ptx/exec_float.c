@@ -230,15 +230,15 @@ f64_to_s64(double a)
 	{                                                                                          \
 		const float *pa = PTX_REG(const float, i->a);                                      \
 		const float *pb = PTX_REG(const float, i->b);                                      \
-		uint8_t bytes[PTX_LANES];                                                          \
+		PTX_FLAG(float) flags[PTX_LANES];                                                  \
 		(void)w;                                                                           \
 		PTX_EACH_LANE                                                                      \
 		{                                                                                  \
 			const float a = fl(pa[l]);                                                 \
 			const float b = fl(pb[l]);                                                 \
-			bytes[l] = (expr) ? 0xff : 0;                                              \
+			flags[l] = (expr) ? -1 : 0;                                                \
 		}                                                                                  \
-		PTX_MASK(i->dst) = ptx_mask_of(bytes);                                             \
+		PTX_MASK(i->dst) = ptx_mask_of(flags, sizeof(*flags));                             \
 		return i + 1;                                                                      \
 	}
 #define UN_Z(name, expr)                                                                           \

@@ -163,7 +163,7 @@ run_masked(const struct ptx_insn *i, uint8_t *regs, struct ptx_warp *w, uint32_t
 
 	to_scratch.dst = 0;
 	run_pure(&to_scratch, regs, w);
-	blend(regs, i->dst, ptx_handler_result(i->op), mask);
+	blend(regs, i->dst, i->n, mask);
 }
 
 static inline uint32_t

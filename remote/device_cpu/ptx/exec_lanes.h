@@ -43,24 +43,48 @@
 #define PTX_REG(type, place) ((type *)(void *)(regs + (place)))
 #define PTX_MASK(place)      (*PTX_REG(uint32_t, place))
 
-/* 32 bytes that are 0 or 0xff as a mask. */
-static inline uint32_t
-ptx_mask_of(const uint8_t bytes[PTX_LANES])
-{
-#if defined(__AVX2__)
-	return (uint32_t)_mm256_movemask_epi8(_mm256_loadu_si256((const __m256i *)bytes));
-#elif defined(__SSE2__)
-	uint32_t low = (uint32_t)_mm_movemask_epi8(_mm_loadu_si128((const __m128i *)bytes));
-	uint32_t high = (uint32_t)_mm_movemask_epi8(_mm_loadu_si128((const __m128i *)(bytes + 16)));
+/*
+ * One flag per lane, 0 or all ones, as a mask. Flags are as wide as what was compared, up to the
+ * width that the processor gathers bits from.
+ */
+#define PTX_FLAG(A)                                                                                \
+	__typeof__(__builtin_choose_expr(                                                          \
+		sizeof(A) == 4, (int32_t)0,                                                        \
+		__builtin_choose_expr(sizeof(A) == 8, (int64_t)0, (int8_t)0)))
 
-	return low | high << 16;
-#else
+static inline uint32_t
+ptx_mask_of(const void *flags, size_t size)
+{
 	uint32_t mask = 0;
 
-	for (int l = 0; l < PTX_LANES; l++)
-		mask |= (uint32_t)(bytes[l] & 1) << l;
-	return mask;
+#if defined(__AVX2__)
+	const uint8_t *p = flags;
+
+	if (size == 1)
+		return (uint32_t)_mm256_movemask_epi8(_mm256_loadu_si256((const __m256i *)flags));
+	if (size == 4) {
+		for (int k = 0; k < 4; k++)
+			mask |= (uint32_t)_mm256_movemask_ps(
+					_mm256_loadu_ps((const float *)(const void *)(p + 32 * k)))
+				<< 8 * k;
+		return mask;
+	}
+	for (int k = 0; k < 8; k++)
+		mask |= (uint32_t)_mm256_movemask_pd(
+				_mm256_loadu_pd((const double *)(const void *)(p + 32 * k)))
+			<< 4 * k;
+#else
+	if (size == 1)
+		for (int l = 0; l < PTX_LANES; l++)
+			mask |= (uint32_t)(((const int8_t *)flags)[l] & 1) << l;
+	else if (size == 4)
+		for (int l = 0; l < PTX_LANES; l++)
+			mask |= (uint32_t)(((const int32_t *)flags)[l] & 1) << l;
+	else
+		for (int l = 0; l < PTX_LANES; l++)
+			mask |= (uint32_t)(((const int64_t *)flags)[l] & 1) << l;
 #endif
+	return mask;
 }
 
 #define UN(name, R, A, expr)                                                                       \
@@ -149,14 +173,14 @@ ptx_mask_of(const uint8_t bytes[PTX_LANES])
 	PTX_HANDLER(name)                                                                          \
 	{                                                                                          \
 		const A *pa = PTX_REG(const A, i->a);                                              \
-		uint8_t bytes[PTX_LANES];                                                          \
+		PTX_FLAG(A) flags[PTX_LANES];                                                      \
 		(void)w;                                                                           \
 		PTX_EACH_LANE                                                                      \
 		{                                                                                  \
 			const A a = pa[l];                                                         \
-			bytes[l] = (expr) ? 0xff : 0;                                              \
+			flags[l] = (expr) ? -1 : 0;                                                \
 		}                                                                                  \
-		PTX_MASK(i->dst) = ptx_mask_of(bytes);                                             \
+		PTX_MASK(i->dst) = ptx_mask_of(flags, sizeof(*flags));                             \
 		return i + 1;                                                                      \
 	}
 #define CMP2(name, A, B, expr)                                                                     \
@@ -164,15 +188,15 @@ ptx_mask_of(const uint8_t bytes[PTX_LANES])
 	{                                                                                          \
 		const A *pa = PTX_REG(const A, i->a);                                              \
 		const B *pb = PTX_REG(const B, i->b);                                              \
-		uint8_t bytes[PTX_LANES];                                                          \
+		PTX_FLAG(A) flags[PTX_LANES];                                                      \
 		(void)w;                                                                           \
 		PTX_EACH_LANE                                                                      \
 		{                                                                                  \
 			const A a = pa[l];                                                         \
 			const B b = pb[l];                                                         \
-			bytes[l] = (expr) ? 0xff : 0;                                              \
+			flags[l] = (expr) ? -1 : 0;                                                \
 		}                                                                                  \
-		PTX_MASK(i->dst) = ptx_mask_of(bytes);                                             \
+		PTX_MASK(i->dst) = ptx_mask_of(flags, sizeof(*flags));                             \
 		return i + 1;                                                                      \
 	}
 #define CMPC(name, A, B, expr)                                                                     \
@@ -181,16 +205,16 @@ ptx_mask_of(const uint8_t bytes[PTX_LANES])
 		const A *pa = PTX_REG(const A, i->a);                                              \
 		const B *pb = PTX_REG(const B, i->b);                                              \
 		const uint32_t mask = PTX_MASK(i->c);                                              \
-		uint8_t bytes[PTX_LANES];                                                          \
+		PTX_FLAG(A) flags[PTX_LANES];                                                      \
 		(void)w;                                                                           \
 		PTX_EACH_LANE                                                                      \
 		{                                                                                  \
 			const A a = pa[l];                                                         \
 			const B b = pb[l];                                                         \
 			const uint32_t c = mask >> l & 1;                                          \
-			bytes[l] = (expr) ? 0xff : 0;                                              \
+			flags[l] = (expr) ? -1 : 0;                                                \
 		}                                                                                  \
-		PTX_MASK(i->dst) = ptx_mask_of(bytes);                                             \
+		PTX_MASK(i->dst) = ptx_mask_of(flags, sizeof(*flags));                             \
 		return i + 1;                                                                      \
 	}
 #define MASK1(name, expr)                                                                          \

@@ -6,13 +6,6 @@
 
 enum { GROUP = 8 };
 
-/* Registers and memory overlap only in programs that look for trouble. */
-#if defined(__clang__)
-#define EACH_OF_GROUP _Pragma("clang loop vectorize(assume_safety)") for (int k = 0; k < GROUP; k++)
-#else
-#define EACH_OF_GROUP _Pragma("GCC ivdep") for (int k = 0; k < GROUP; k++)
-#endif
-
 enum pattern { SCATTERED, SAME, ROW };
 
 PTX_INLINE enum pattern
@@ -181,6 +174,42 @@ fitting_pointer(const struct ptx_insn *i, const uint8_t *regs, struct ptx_warp *
 /* Memory is read and written in place, whatever its alignment in the host's eyes. */
 #define IN_MEMORY(M) typedef M in_memory __attribute__((aligned(1), may_alias))
 
+/* Eight lanes of @bytes each. */
+PTX_INLINE void
+copy_row(void *to, const void *from, size_t bytes)
+{
+#if defined(__AVX2__)
+	if (bytes >= 4) {
+		__m256i *t = to;
+		const __m256i *f = from;
+
+		_mm256_storeu_si256(t, _mm256_loadu_si256(f));
+		if (bytes == 8)
+			_mm256_storeu_si256(t + 1, _mm256_loadu_si256(f + 1));
+		return;
+	}
+#endif
+	__builtin_memcpy(to, from, GROUP * bytes);
+}
+
+PTX_INLINE void
+fill_row(void *to, uint64_t value, size_t bytes)
+{
+#if defined(__AVX2__)
+	if (bytes == 4) {
+		_mm256_storeu_si256(to, _mm256_set1_epi32((int)value));
+		return;
+	}
+	if (bytes == 8) {
+		_mm256_storeu_si256(to, _mm256_set1_epi64x((long long)value));
+		_mm256_storeu_si256((__m256i *)to + 1, _mm256_set1_epi64x((long long)value));
+		return;
+	}
+#endif
+	for (int k = 0; k < GROUP; k++)
+		__builtin_memcpy((uint8_t *)to + k * bytes, &value, bytes);
+}
+
 #define EACH_GROUP for (uint32_t g = 0; g < PTX_LANES; g += GROUP)
 
 /* Memory holds M, registers R. */
@@ -203,13 +232,11 @@ fitting_pointer(const struct ptx_insn *i, const uint8_t *regs, struct ptx_warp *
 		{                                                                                  \
 			enum pattern pattern =                                                     \
 				group_pattern(i, regs, w, way, g, sizeof(M), &first);              \
-			if (pattern == ROW) {                                                      \
-				EACH_OF_GROUP                                                      \
-				d[g + k] = (R)((const in_memory *)(const void *)first)[k];         \
+			if (pattern == ROW && sizeof(M) == sizeof(R)) {                            \
+				copy_row(d + g, first, sizeof(R));                                 \
 			} else if (pattern == SAME) {                                              \
-				const M m = *(const in_memory *)(const void *)first;               \
-				EACH_OF_GROUP                                                      \
-				d[g + k] = (R)m;                                                   \
+				const R m = (R) * (const in_memory *)(const void *)first;          \
+				fill_row(d + g, (uint64_t)m, sizeof(R));                           \
 			} else {                                                                   \
 				for (uint32_t l = g; l < g + GROUP; l++)                           \
 					d[l] = (R) *                                               \
@@ -237,8 +264,9 @@ fitting_pointer(const struct ptx_insn *i, const uint8_t *regs, struct ptx_warp *
 		}                                                                                  \
 		EACH_GROUP                                                                         \
 		{                                                                                  \
-			if (group_pattern(i, regs, w, way, g, sizeof(M), &first) == ROW) {         \
-				EACH_OF_GROUP((in_memory *)(void *)first)[k] = (M)s[g + k];        \
+			if (group_pattern(i, regs, w, way, g, sizeof(M), &first) == ROW &&         \
+			    sizeof(M) == sizeof(R)) {                                              \
+				copy_row(first, s + g, sizeof(R));                                 \
 			} else {                                                                   \
 				for (uint32_t l = g; l < g + GROUP; l++)                           \
 					*(in_memory *)(void *)fitting_pointer(i, regs, w, way,     \

@@ -40,7 +40,7 @@ PTX_HANDLER(shfl)
 	const uint32_t *b = PTX_REG(const uint32_t, i->b);
 	const uint32_t *c = PTX_REG(const uint32_t, i->c);
 	uint32_t from[PTX_LANES], values[PTX_LANES];
-	uint8_t inside[PTX_LANES];
+	int32_t inside[PTX_LANES];
 
 	GATHER();
 	PTX_EACH_LANE
@@ -68,13 +68,14 @@ PTX_HANDLER(shfl)
 			break;
 		}
 		from[l] = (uint32_t)(ok ? lane : l) & 31;
-		inside[l] = ok ? 0xff : 0;
+		inside[l] = ok ? -1 : 0;
 	}
 	for (int l = 0; l < PTX_LANES; l++)
 		values[l] = a[from[l]];
 	store_32(PTX_REG(uint32_t, i->dst), values, w->mask);
 	if (i->flags & PTX_INSN_FLAG_B)
-		store_mask(PTX_REG(uint32_t, i->list[0]), ptx_mask_of(inside), w->mask);
+		store_mask(PTX_REG(uint32_t, i->list[0]), ptx_mask_of(inside, sizeof(*inside)),
+			   w->mask);
 	return i + 1;
 }
 

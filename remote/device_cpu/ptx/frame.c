@@ -188,37 +188,57 @@ parameter(const struct ptx_launch_state *launch, const struct ptx_fixed *f)
 	return value;
 }
 
+/* The same value for all lanes. */
 static void
-set_lane(uint8_t *at, uint32_t lane, uint32_t size, uint64_t value)
+broadcast(uint8_t *at, uint32_t size, uint64_t value)
 {
-	memcpy(at + (size_t)lane * size, &value, size);
+	uint16_t *as_16 = (uint16_t *)(void *)at;
+	uint32_t *as_32 = (uint32_t *)(void *)at;
+	uint64_t *as_64 = (uint64_t *)(void *)at;
+
+	for (int lane = 0; size == 2 && lane < PTX_LANES; lane++)
+		as_16[lane] = (uint16_t)value;
+	for (int lane = 0; size == 4 && lane < PTX_LANES; lane++)
+		as_32[lane] = (uint32_t)value;
+	for (int lane = 0; size == 8 && lane < PTX_LANES; lane++)
+		as_64[lane] = value;
+}
+
+/* Special registers of 32 bits may differ between lanes; wider ones do not. */
+static void
+fill_special(struct ptx_warp *w, uint8_t *at, const struct ptx_fixed *f)
+{
+	uint32_t *lanes = (uint32_t *)(void *)at;
+
+	if (f->size != 4 || ptx_special_when(f->value) == PTX_WHEN_BLOCK) {
+		broadcast(at, f->size, ptx_special_value(w, f->value, 0));
+		return;
+	}
+	for (uint32_t lane = 0; lane < PTX_LANES; lane++)
+		lanes[lane] = (uint32_t)ptx_special_value(w, f->value, lane);
 }
 
 static void
 fill(struct ptx_warp *w, struct ptx_frame *frame, const struct ptx_fixed *f)
 {
 	uint8_t *at = frame->regs + f->place;
-	uint64_t value = 0;
 
 	switch (f->kind) {
 	case PTX_FIXED_LITERAL:
-		return;
+		break;
 	case PTX_FIXED_SPECIAL:
-		for (uint32_t lane = 0; lane < PTX_LANES; lane++)
-			set_lane(at, lane, f->size, ptx_special_value(w, f->value, lane));
-		return;
+		fill_special(w, at, f);
+		break;
 	case PTX_FIXED_PARAM:
-		value = parameter(w->launch, f);
+		broadcast(at, f->size, parameter(w->launch, f));
 		break;
 	case PTX_FIXED_SHARED:
-		value = shared_offset(w->launch->kernel, f->var) + f->value;
+		broadcast(at, f->size, shared_offset(w->launch->kernel, f->var) + f->value);
 		break;
 	case PTX_FIXED_LOCAL:
-		value = frame->local_base + f->value;
+		broadcast(at, f->size, frame->local_base + f->value);
 		break;
 	}
-	for (uint32_t lane = 0; lane < PTX_LANES; lane++)
-		set_lane(at, lane, f->size, value);
 }
 
 void
@@ -226,10 +246,8 @@ ptx_frame_enter_block(struct ptx_warp *w, struct ptx_frame *frame)
 {
 	const struct ptx_code *code = frame->code;
 
-	for (uint32_t k = code->first_varying; k < code->nfixed; k++)
-		if (code->fixed[k].kind == PTX_FIXED_SPECIAL &&
-		    ptx_special_when(code->fixed[k].value) == PTX_WHEN_BLOCK)
-			fill(w, frame, &code->fixed[k]);
+	for (uint32_t k = code->first_of_block; k < code->nfixed; k++)
+		fill(w, frame, &code->fixed[k]);
 }
 
 static struct ptx_frame_pool *

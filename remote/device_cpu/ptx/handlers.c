@@ -42,8 +42,9 @@ fill(void)
 
 	if (perf && strstr(perf, "no_avx2"))
 		return;
+	/* Every processor with these has the rest of x86-64-v3 too. */
 	if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") ||
-	    !__builtin_cpu_supports("f16c") || !__builtin_cpu_supports("bmi2"))
+	    !__builtin_cpu_supports("bmi2"))
 		return;
 	for (size_t i = 0; i < sizeof(v3) / sizeof(*v3); i++)
 		v3[i](ptx_handler_table);

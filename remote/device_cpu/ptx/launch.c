@@ -121,6 +121,7 @@ begin_block(struct ptx_block *block, uint64_t index)
 	block->id[2] = (uint32_t)(index / ((uint64_t)grid[0] * grid[1]));
 	block->live_threads = launch->nthreads;
 	block->turns = 0;
+	block->active_barriers = 0;
 	memset(block->barriers, 0, sizeof(block->barriers));
 	for (uint32_t k = 0; k < block->nwarps; k++) {
 		struct ptx_warp *w = &block->warps[k];

@@ -586,6 +586,8 @@ emit_insn(struct ptx_lower *l, struct ptx_insn *insn, struct ptx_ir *ir)
 	if (ir->roles & PTX_USE_D) /* else it may be an offset */
 		insn->d = place_of(l, insn->d);
 	insn->guard = place_of(l, insn->guard);
+	if (insn->flags & PTX_INSN_PURE) /* for masking */
+		insn->n = (uint8_t)ptx_handler_result(insn->op);
 	if (insn->guard || (insn->flags & PTX_INSN_ROUND && insn->flags & PTX_INSN_PURE))
 		insn->exec = handlers[PTX_H_NONE]; /* the one that looks at guard and rounding */
 	if (ir->roles & (PTX_LIST_DEF | PTX_LIST_USE)) {
@@ -688,6 +690,15 @@ write_code(struct ptx_lower *l)
 	free(start);
 }
 
+/* When a value is set: 0 once, 1 for every frame, 2 for every block. */
+static int
+fixed_order(const struct ptx_fixed *f)
+{
+	if (f->kind == PTX_FIXED_LITERAL)
+		return 0;
+	return f->kind == PTX_FIXED_SPECIAL && ptx_special_when(f->value) == PTX_WHEN_BLOCK ? 2 : 1;
+}
+
 static void
 write_fixed(struct ptx_lower *l)
 {
@@ -701,12 +712,14 @@ write_fixed(struct ptx_lower *l)
 	for (uint32_t v = 0; v < l->nvalues; v++)
 		if (l->values[v].fixed)
 			l->fixed[l->values[v].fixed_index].place = l->values[v].place;
-	for (int literal = 1; literal >= 0; literal--) {
-		for (uint32_t i = 0; i < l->nfixed; i++)
-			if (l->fixed[i].place && (l->fixed[i].kind == PTX_FIXED_LITERAL) == literal)
-				code->fixed[code->nfixed++] = l->fixed[i];
-		if (literal)
+	for (int when = 0; when < 3; when++) {
+		if (when == 1)
 			code->first_varying = code->nfixed;
+		if (when == 2)
+			code->first_of_block = code->nfixed;
+		for (uint32_t i = 0; i < l->nfixed; i++)
+			if (l->fixed[i].place && fixed_order(&l->fixed[i]) == when)
+				code->fixed[code->nfixed++] = l->fixed[i];
 	}
 
 	/* An image of the literals to copy into new frames. */

@@ -81,7 +81,8 @@ start_threads(void)
 	sigset_t all, old;
 	int wanted = count_processors();
 
-	/* Signals of the process are handled elsewhere. A fault that is blocked ends the process. */
+	/* Signals of the process are handled elsewhere. A fault that is blocked ends the process.
+	 */
 	sigfillset(&all);
 	sigdelset(&all, SIGSEGV);
 	sigdelset(&all, SIGBUS);

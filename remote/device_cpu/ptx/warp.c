@@ -68,6 +68,9 @@ merge_into(struct ptx_warp *w, uint32_t index)
 static uint32_t
 choose(struct ptx_warp *w)
 {
+	if (w->nfragments == 1 && w->fragments[0].state == PTX_READY)
+		return 0;
+
 	uint32_t index = choose_ready(w, 0);
 
 	if (index == NOBODY) {

@@ -61,16 +61,16 @@ extern struct plain_test *plain_tests;
 			exit(1);                                                                   \
 		}                                                                                  \
 	} while (0)
-#define cr_assert_not(a, ...)       cr_assert(!(a))
+#define cr_assert_not(a, ...)             cr_assert(!(a))
 #define cr_assert_arr_eq(a, b, size, ...) cr_assert(memcmp((a), (b), (size)) == 0)
-#define cr_assert_eq(a, b, ...)     cr_assert((a) == (b))
-#define cr_assert_neq(a, b, ...)    cr_assert((a) != (b))
-#define cr_assert_lt(a, b, ...)     cr_assert((a) < (b))
-#define cr_assert_leq(a, b, ...)    cr_assert((a) <= (b))
-#define cr_assert_gt(a, b, ...)     cr_assert((a) > (b))
-#define cr_assert_geq(a, b, ...)    cr_assert((a) >= (b))
-#define cr_assert_null(a, ...)      cr_assert(!(a))
-#define cr_assert_not_null(a, ...)  cr_assert((a) != NULL)
-#define cr_assert_str_eq(a, b, ...) cr_assert(!strcmp((a), (b)))
+#define cr_assert_eq(a, b, ...)           cr_assert((a) == (b))
+#define cr_assert_neq(a, b, ...)          cr_assert((a) != (b))
+#define cr_assert_lt(a, b, ...)           cr_assert((a) < (b))
+#define cr_assert_leq(a, b, ...)          cr_assert((a) <= (b))
+#define cr_assert_gt(a, b, ...)           cr_assert((a) > (b))
+#define cr_assert_geq(a, b, ...)          cr_assert((a) >= (b))
+#define cr_assert_null(a, ...)            cr_assert(!(a))
+#define cr_assert_not_null(a, ...)        cr_assert((a) != NULL)
+#define cr_assert_str_eq(a, b, ...)       cr_assert(!strcmp((a), (b)))
 
 #endif
