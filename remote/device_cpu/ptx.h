@@ -87,6 +87,47 @@ struct ptx_launch {
 enum ptx_status ptx_run(struct ptx_kernel *kernel, const struct ptx_launch *launch,
 			struct ptx_fault *ret_fault);
 
+/*
+ * A texture or a surface: what a 64-bit handle in a program stands for. Bind it when the object is
+ * made, unbind it before its memory goes. Thread-safe. Rows and planes are linear in memory.
+ */
+enum ptx_image_format {
+	PTX_IMAGE_U8,
+	PTX_IMAGE_S8,
+	PTX_IMAGE_U16,
+	PTX_IMAGE_S16,
+	PTX_IMAGE_U32,
+	PTX_IMAGE_S32,
+	PTX_IMAGE_F16,
+	PTX_IMAGE_F32,
+};
+
+enum ptx_image_address { /* the values of CUaddress_mode */
+			 PTX_IMAGE_WRAP,
+			 PTX_IMAGE_CLAMP,
+			 PTX_IMAGE_MIRROR,
+			 PTX_IMAGE_BORDER,
+};
+
+struct ptx_image {
+	void *data;
+	uint32_t width, height, depth; /* in elements; 1 where there is no such dimension */
+	uint32_t layers;               /* 0: not layered; a cube has 6, a cube array 6 each */
+	size_t pitch, slice;           /* bytes from row to row, from plane or layer to the next */
+	enum ptx_image_format format;
+	uint32_t channels; /* 1, 2, 4 */
+	/* textures only */
+	int buffer;             /* linear memory: nothing outside of it, read by tex1Dfetch */
+	int read_as_float;      /* integers become 0…1 or -1…1 */
+	int normalized, linear; /* coordinates 0…1; interpolation */
+	enum ptx_image_address address[3];
+	float border[4];
+};
+
+/* 0, or -1: out of memory. A handle that is bound already is bound anew. */
+int ptx_image_bind(uint64_t handle, const struct ptx_image *image);
+void ptx_image_unbind(uint64_t handle);
+
 /* Threads used (GENIE_CPU_THREADS, default: all cores). */
 int ptx_threads(void);
 

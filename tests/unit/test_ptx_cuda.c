@@ -1,5 +1,6 @@
 /* CUDA programs compiled by nvcc at build time: tests/ptx/basic.cu against the host. */
 #include <math.h>
+#include <pthread.h>
 
 #include "test_ptx.h"
 
@@ -638,4 +639,55 @@ Test(ptx_cuda, halves)
 			cr_assert_eq(out[i * 6 + 5], (h > g ? h : g) + (h < g));
 		}
 	}
+}
+
+struct launcher {
+	struct ptx_module *module;
+	int number, failures;
+};
+
+static void *
+launch_often(void *data)
+{
+	enum { N = 5000 };
+	struct launcher *me = data;
+	int *in = malloc(N * sizeof(*in)), sum = 0, total;
+	struct {
+		const int *in;
+		int n, pad;
+		int *out;
+	} p = {in, N, 0, &total};
+	struct ptx_launch args = {.grid = {5, 1, 1}, .block = {256, 1, 1}, PARAMS(p)};
+
+	for (int i = 0; i < N; i++)
+		sum += in[i] = i * me->number % 100;
+	for (int k = 0; k < 40; k++) {
+		struct ptx_fault fault;
+
+		total = 0;
+		if (ptx_run(ptx_module_kernel(me->module, "reduce_shared"), &args, &fault) !=
+			    PTX_OK ||
+		    total != sum)
+			me->failures++;
+	}
+	free(in);
+	return NULL;
+}
+
+Test(ptx_cuda, launches_from_many_threads)
+{
+	enum { THREADS = 6 };
+	struct launcher launchers[THREADS];
+	pthread_t threads[THREADS];
+	struct ptx_module *m = load_basic(0);
+
+	for (int i = 0; i < THREADS; i++) {
+		launchers[i] = (struct launcher){.module = m, .number = i + 1};
+		cr_assert_eq(pthread_create(&threads[i], NULL, launch_often, &launchers[i]), 0);
+	}
+	for (int i = 0; i < THREADS; i++) {
+		pthread_join(threads[i], NULL);
+		cr_assert_eq(launchers[i].failures, 0);
+	}
+	ptx_module_unload(m);
 }

@@ -155,6 +155,19 @@ carry3(uint64_t a, uint64_t b, uint64_t c)
 	return (uint64_t)(low >> 64);
 }
 
+static uint64_t
+absdiff4(uint64_t a, uint64_t b)
+{
+	uint64_t result = 0;
+
+	for (int k = 0; k < 32; k += 8) {
+		int x = (uint8_t)(a >> k), y = (uint8_t)(b >> k);
+
+		result |= (uint64_t)(x > y ? x - y : y - x) << k;
+	}
+	return result;
+}
+
 static float
 f32(uint64_t a)
 {

@@ -129,11 +129,3 @@ ptx_barrier_recheck(struct ptx_block *block)
 			complete(block, id);
 	}
 }
-
-int
-ptx_cluster_arrive(struct ptx_warp *w, const struct ptx_insn *insn)
-{
-	(void)w;
-	(void)insn;
-	return 1;
-}

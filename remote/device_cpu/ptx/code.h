@@ -182,6 +182,48 @@ struct ptx_matrix {
 	const uint32_t *regs;
 };
 
+/* What a video instruction's data points at: one, two or four sums at a time, and what follows. */
+struct ptx_video {
+	enum {
+		PTX_VIDEO_ADD,
+		PTX_VIDEO_SUB,
+		PTX_VIDEO_ABSDIFF,
+		PTX_VIDEO_MIN,
+		PTX_VIDEO_MAX,
+		PTX_VIDEO_AVRG,
+		PTX_VIDEO_SHL,
+		PTX_VIDEO_SHR,
+		PTX_VIDEO_SET,
+		PTX_VIDEO_MAD,
+	} operation;
+	uint8_t parts;                        /* 1, 2 or 4 */
+	uint8_t signed_d, signed_a, signed_b; /* types */
+	uint8_t saturate, wrap;
+	enum { PTX_VIDEO_NOTHING, PTX_VIDEO_THEN_ADD, PTX_VIDEO_THEN_MIN, PTX_VIDEO_THEN_MAX } then;
+	enum {
+		PTX_VIDEO_EQ,
+		PTX_VIDEO_NE,
+		PTX_VIDEO_LT,
+		PTX_VIDEO_LE,
+		PTX_VIDEO_GT,
+		PTX_VIDEO_GE
+	} compare;
+};
+
+/* What a texture or surface instruction's data points at. */
+struct ptx_image_access {
+	uint8_t dimensions; /* coordinates, without the layer */
+	uint8_t layered, cube;
+	uint8_t store;   /* surfaces */
+	uint8_t count;   /* of elements read or written */
+	uint8_t bytes;   /* of an element of a surface */
+	uint8_t type;    /* enum ptx_type, of a texture's result */
+	uint8_t integer; /* coordinates are integers */
+	enum { PTX_IMAGE_TRAP, PTX_IMAGE_ZERO, PTX_IMAGE_TO_EDGE } outside; /* surfaces */
+	/* elements; then the handle, the layer if there is one, the coordinates */
+	const uint32_t *regs;
+};
+
 /* What a call instruction's data points at. */
 struct ptx_call {
 	struct ptx_function *function; /* NULL: indirect, the insn's a holds the address */

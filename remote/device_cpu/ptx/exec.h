@@ -28,6 +28,14 @@ enum {
 /* What insn->n says of instructions that come in several kinds. */
 enum { PTX_SHFL_IDX, PTX_SHFL_UP, PTX_SHFL_DOWN, PTX_SHFL_BFLY };
 enum { PTX_VOTE_ALL, PTX_VOTE_ANY, PTX_VOTE_UNI, PTX_VOTE_BALLOT };
+enum {
+	PTX_MBAR_INIT,
+	PTX_MBAR_ARRIVE,
+	PTX_MBAR_ARRIVE_EXPECT,
+	PTX_MBAR_ARRIVE_DROP,
+	PTX_MBAR_EXPECT,
+	PTX_MBAR_COMPLETE,
+};
 enum { PTX_BAR_SYNC, PTX_BAR_ARRIVE, PTX_BAR_POPC, PTX_BAR_AND, PTX_BAR_OR };
 
 enum ptx_event {
@@ -42,6 +50,7 @@ enum ptx_fragment_state {
 	PTX_READY,
 	PTX_WAIT_WARP,    /* at an instruction that needs more lanes of the warp */
 	PTX_WAIT_BARRIER, /* arrived; goes on behind it when it completes */
+	PTX_WAIT_CLUSTER, /* the same at the cluster's barrier */
 };
 
 struct ptx_frame {
@@ -93,6 +102,7 @@ struct ptx_warp {
 	struct ptx_fragment fragments[PTX_LANES];
 	/* Per barrier: lanes that have arrived and wait or have passed by .arrive. */
 	uint32_t arrived[PTX_BARRIERS];
+	uint32_t cluster_arrived; /* the same at the cluster's barrier */
 };
 
 struct ptx_barrier {
@@ -111,7 +121,6 @@ struct ptx_frame_pool {
 struct ptx_block {
 	const struct ptx_launch_state *launch;
 	uint32_t id[3];
-	uint64_t index;
 	uint32_t nwarps, live_threads;
 	struct ptx_warp *warps;
 	struct ptx_barrier barriers[PTX_BARRIERS];
@@ -123,16 +132,25 @@ struct ptx_block {
 	struct ptx_frame_pool *pools;
 	struct ptx_fault *fault; /* where to report */
 	int faulted;
+	struct ptx_cluster *cluster;
 	uint64_t turns; /* times it yielded without finishing */
 	struct ptx_block *next;
 	uint32_t worker; /* the thread that runs it */
+};
+
+/* Blocks that run together on one thread and see each other's shared memory; often just one. */
+struct ptx_cluster {
+	uint32_t size, unfinished;
+	struct ptx_cluster *next;     /* of a worker's, in use or spare */
+	struct ptx_cluster *next_all; /* of all that a worker made */
+	struct ptx_block *blocks[];
 };
 
 /* What all blocks of a launch share. */
 struct ptx_launch_state {
 	const struct ptx_kernel *kernel;
 	const struct ptx_launch *args;
-	uint64_t nblocks;
+	uint64_t nclusters;
 	uint32_t nthreads, nwarps; /* of a block */
 	uint32_t cluster[3];
 	uint32_t shared_total;
@@ -141,7 +159,7 @@ struct ptx_launch_state {
 	uint8_t *params; /* a copy, padded */
 	uint64_t grid_id;
 	uint32_t *workspace; /* of cooperative launches: its size, the grid's barrier */
-	_Atomic uint64_t next_block;
+	_Atomic uint64_t next_cluster;
 	_Atomic int stop; /* a fault: no more instructions */
 	_Atomic int no_memory;
 	pthread_mutex_t output_lock; /* held while output is called */
@@ -194,8 +212,18 @@ int ptx_barrier_arrive(struct ptx_warp *warp, const struct ptx_insn *insn,
 		       const struct ptx_barrier_request *request);
 /* Threads have exited: barriers of the whole block may be complete. */
 void ptx_barrier_recheck(struct ptx_block *block);
-/* barrier.cluster.arrive and .wait: as above. */
-int ptx_cluster_arrive(struct ptx_warp *warp, const struct ptx_insn *insn);
+
+/* cluster.c */
+/* barrier.cluster.arrive (@arrive) and .wait: 1: go on; 0: the fragment now waits. */
+int ptx_cluster_barrier(struct ptx_warp *warp, const struct ptx_insn *insn, int arrive);
+void ptx_cluster_recheck(struct ptx_cluster *cluster);
+/* The host address of an address of the cluster's shared memory; 0: there is none. */
+uint64_t ptx_cluster_address(const struct ptx_warp *warp, uint32_t address);
+/* The same place in the shared memory of block @rank; 0: there is none. */
+uint32_t ptx_cluster_map_32(const struct ptx_warp *warp, uint32_t address, uint32_t rank);
+uint64_t ptx_cluster_map_64(const struct ptx_warp *warp, uint64_t address, uint32_t rank);
+uint32_t ptx_cluster_rank(const struct ptx_block *block);
+uint32_t ptx_cluster_rank_of(const struct ptx_warp *warp, uint64_t address);
 
 /* fault.c */
 const struct ptx_insn *ptx_fault(struct ptx_warp *warp, const struct ptx_insn *insn, int kind,

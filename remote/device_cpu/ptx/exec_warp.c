@@ -4,18 +4,51 @@
 #include <time.h>
 
 /*
- * The lanes that take part in a .sync instruction must be here. Returns from the handler if some
- * still have to come.
+ * Lanes that take part in one .sync instruction together: those that name the same members. Lanes
+ * of one fragment may name different ones, as the tiles of cooperative groups do.
  */
-#define GATHER()                                                                                   \
-	uint32_t members = w->mask;                                                                \
-	if (i->flags & PTX_INSN_FLAG_A) {                                                          \
-		members = PTX_REG(const uint32_t, i->d)[__builtin_ctz(w->mask)];                   \
-		if ((members & w->live & ~w->mask) && !ptx_warp_gather(w, i, members))             \
-			return NULL;                                                               \
-		members &= w->mask;                                                                \
-	}                                                                                          \
-	(void)members
+struct group {
+	uint32_t lanes;   /* that execute it now */
+	uint32_t members; /* that are here, of those they name */
+};
+
+/* The next group of @rest's lanes. */
+static inline struct group
+next_group(const struct ptx_insn *i, const uint8_t *regs, const struct ptx_warp *w, uint32_t rest)
+{
+	const uint32_t *masks = PTX_REG(const uint32_t, i->d);
+	uint32_t first = masks[__builtin_ctz(rest)], different = 0, lanes = 0;
+
+	if (!(i->flags & PTX_INSN_FLAG_A)) /* without .sync: whoever is here */
+		return (struct group){rest, w->mask};
+	if (rest == UINT32_MAX) {
+		for (int l = 0; l < PTX_LANES; l++)
+			different |= masks[l] ^ first;
+		if (!different)
+			return (struct group){rest, first & w->mask};
+	}
+	PTX_EACH_ACTIVE(l, rest)
+	lanes |= masks[l] == first ? 1u << l : 0;
+	return (struct group){lanes, first & w->mask};
+}
+
+/* Whether lanes that take part are elsewhere and must come first. */
+static inline int
+must_wait(const struct ptx_insn *i, const uint8_t *regs, struct ptx_warp *w)
+{
+	const uint32_t *masks = PTX_REG(const uint32_t, i->d);
+	uint32_t members = 0;
+
+	if (!(i->flags & PTX_INSN_FLAG_A) || w->mask == w->live)
+		return 0;
+	PTX_EACH_ACTIVE(l, w->mask)
+	members |= masks[l];
+	return (members & w->live & ~w->mask) && !ptx_warp_gather(w, i, members);
+}
+
+#define EACH_GROUP(g)                                                                              \
+	for (struct group rest_ = {w->mask, 0}, g = {0};                                           \
+	     rest_.lanes && (g = next_group(i, regs, w, rest_.lanes), 1); rest_.lanes &= ~g.lanes)
 
 static inline void
 store_32(uint32_t *d, const uint32_t *values, uint32_t mask)
@@ -42,7 +75,8 @@ PTX_HANDLER(shfl)
 	uint32_t from[PTX_LANES], values[PTX_LANES];
 	int32_t inside[PTX_LANES];
 
-	GATHER();
+	if (must_wait(i, regs, w))
+		return NULL;
 	PTX_EACH_LANE
 	{
 		int32_t by = b[l] & 31, segment = c[l] >> 8 & 31, clamp = c[l] & 31;
@@ -81,54 +115,58 @@ PTX_HANDLER(shfl)
 
 PTX_HANDLER(vote)
 {
-	GATHER();
+	if (must_wait(i, regs, w))
+		return NULL;
+	EACH_GROUP(g)
+	{
+		uint32_t yes = PTX_MASK(i->a) & g.members, result;
+		uint32_t values[PTX_LANES];
 
-	uint32_t yes = PTX_MASK(i->a) & members, result = 0;
-	uint32_t values[PTX_LANES];
-
-	switch (i->n) {
-	case PTX_VOTE_ALL:
-		result = yes == members;
-		break;
-	case PTX_VOTE_ANY:
-		result = yes != 0;
-		break;
-	case PTX_VOTE_UNI:
-		result = yes == members || yes == 0;
-		break;
-	default:
-		PTX_EACH_LANE
-		values[l] = yes;
-		store_32(PTX_REG(uint32_t, i->dst), values, w->mask);
-		return i + 1;
+		switch (i->n) {
+		case PTX_VOTE_ALL:
+			result = yes == g.members;
+			break;
+		case PTX_VOTE_ANY:
+			result = yes != 0;
+			break;
+		case PTX_VOTE_UNI:
+			result = yes == g.members || yes == 0;
+			break;
+		default:
+			PTX_EACH_LANE
+			values[l] = yes;
+			store_32(PTX_REG(uint32_t, i->dst), values, g.lanes);
+			continue;
+		}
+		store_mask(PTX_REG(uint32_t, i->dst), result ? UINT32_MAX : 0, g.lanes);
 	}
-	store_mask(PTX_REG(uint32_t, i->dst), result ? UINT32_MAX : 0, w->mask);
 	return i + 1;
 }
 
 PTX_HANDLER(match)
 {
-	GATHER();
-
 	const uint32_t *a32 = PTX_REG(const uint32_t, i->a);
 	const uint64_t *a64 = PTX_REG(const uint64_t, i->a);
 	uint32_t values[PTX_LANES] = {0}, all = 0;
 	int wide = i->n == 8;
 
-	PTX_EACH_ACTIVE(l, members)
+	if (must_wait(i, regs, w))
+		return NULL;
+	EACH_GROUP(g)
 	{
-		uint32_t same = 0;
-
-		PTX_EACH_ACTIVE(k, members)
-		if (wide ? a64[k] == a64[l] : a32[k] == a32[l])
-			same |= 1u << k;
-		values[l] = same;
-	}
-	if (i->flags & PTX_INSN_FLAG_C) {
-		PTX_EACH_ACTIVE(l, members)
+		PTX_EACH_ACTIVE(l, g.lanes)
 		{
-			all |= values[l] == members ? 1u << l : 0;
-			values[l] = values[l] == members ? members : 0;
+			uint32_t same = 0;
+
+			PTX_EACH_ACTIVE(k, g.members)
+			if (wide ? a64[k] == a64[l] : a32[k] == a32[l])
+				same |= 1u << k;
+			values[l] = same;
+			if (!(i->flags & PTX_INSN_FLAG_C))
+				continue;
+			/* .all: everybody or nobody */
+			all |= same == g.members ? 1u << l : 0;
+			values[l] = same == g.members ? g.members : 0;
 		}
 	}
 	store_32(PTX_REG(uint32_t, i->dst), values, w->mask);
@@ -137,68 +175,73 @@ PTX_HANDLER(match)
 	return i + 1;
 }
 
+static uint32_t
+combine(uint32_t a, uint32_t b, int operation, int is_signed)
+{
+	int less = is_signed ? (int32_t)b < (int32_t)a : b < a;
+
+	switch (operation) {
+	case PTX_ATOMIC_ADD:
+		return a + b;
+	case PTX_ATOMIC_MIN:
+		return less ? b : a;
+	case PTX_ATOMIC_MAX:
+		return less ? a : b;
+	case PTX_ATOMIC_AND:
+		return a & b;
+	case PTX_ATOMIC_OR:
+		return a | b;
+	default:
+		return a ^ b;
+	}
+}
+
 PTX_HANDLER(redux)
 {
-	GATHER();
-
 	const uint32_t *a = PTX_REG(const uint32_t, i->a);
-	uint32_t result = 0, values[PTX_LANES];
-	int first = 1, is_signed = i->flags & PTX_INSN_FLAG_C;
+	uint32_t values[PTX_LANES] = {0};
 
-	PTX_EACH_ACTIVE(l, members)
+	if (must_wait(i, regs, w))
+		return NULL;
+	EACH_GROUP(g)
 	{
-		int less = is_signed ? (int32_t)a[l] < (int32_t)result : a[l] < result;
+		uint32_t result = 0, rest = g.members;
 
-		if (first) {
-			result = a[l];
-			first = 0;
-			continue;
+		if (rest) {
+			result = a[__builtin_ctz(rest)];
+			rest &= rest - 1;
 		}
-		switch (i->n) {
-		case PTX_ATOMIC_ADD:
-			result += a[l];
-			break;
-		case PTX_ATOMIC_MIN:
-			result = less ? a[l] : result;
-			break;
-		case PTX_ATOMIC_MAX:
-			result = less ? result : a[l];
-			break;
-		case PTX_ATOMIC_AND:
-			result &= a[l];
-			break;
-		case PTX_ATOMIC_OR:
-			result |= a[l];
-			break;
-		default:
-			result ^= a[l];
-			break;
-		}
+		PTX_EACH_ACTIVE(l, rest)
+		result = combine(result, a[l], i->n, i->flags & PTX_INSN_FLAG_C);
+		PTX_EACH_ACTIVE(l, g.lanes)
+		values[l] = result;
 	}
-	PTX_EACH_LANE
-	values[l] = result;
 	store_32(PTX_REG(uint32_t, i->dst), values, w->mask);
 	return i + 1;
 }
 
 PTX_HANDLER(elect)
 {
-	GATHER();
+	uint32_t values[PTX_LANES] = {0}, leaders = 0;
 
-	uint32_t leader = members ? (uint32_t)__builtin_ctz(members) : 0;
-	uint32_t values[PTX_LANES];
+	if (must_wait(i, regs, w))
+		return NULL;
+	EACH_GROUP(g)
+	{
+		uint32_t leader = g.members ? (uint32_t)__builtin_ctz(g.members) : 0;
 
-	PTX_EACH_LANE
-	values[l] = leader;
+		leaders |= 1u << leader;
+		PTX_EACH_ACTIVE(l, g.lanes)
+		values[l] = leader;
+	}
 	store_32(PTX_REG(uint32_t, i->dst), values, w->mask);
-	store_mask(PTX_REG(uint32_t, i->list[0]), 1u << leader, w->mask);
+	store_mask(PTX_REG(uint32_t, i->list[0]), leaders, w->mask);
 	return i + 1;
 }
 
 PTX_HANDLER(warp_sync)
 {
-	GATHER();
-	return i + 1;
+	return must_wait(i, regs, w) ? NULL : i + 1;
 }
 
 PTX_HANDLER(barrier)
@@ -218,13 +261,6 @@ PTX_HANDLER(barrier)
 	if (request.reduce)
 		request.predicate = PTX_MASK(i->c);
 	return ptx_barrier_arrive(w, i, &request) ? i + 1 : NULL;
-}
-
-/* Clusters of one block have nobody to wait for. */
-PTX_HANDLER(cluster_barrier)
-{
-	(void)regs;
-	return ptx_cluster_arrive(w, i) ? i + 1 : NULL;
 }
 
 PTX_HANDLER(nanosleep)
@@ -304,7 +340,6 @@ PTX_ISA_NAME(ptx_exec_warp)(ptx_exec_fn *table)
 	ENTER(elect)
 	ENTER(warp_sync)
 	ENTER(barrier)
-	ENTER(cluster_barrier)
 	ENTER(nanosleep)
 	ENTER(activemask)
 	ENTER(read_special_32)

@@ -105,8 +105,7 @@ ptx_special_value(const struct ptx_warp *w, enum ptx_special special, uint32_t l
 	case PTX_S_CLUSTER_NCTAID_Z:
 		return cluster[special - PTX_S_CLUSTER_NCTAID_X];
 	case PTX_S_CLUSTER_CTARANK:
-		return id[0] % cluster[0] +
-		       cluster[0] * (id[1] % cluster[1] + cluster[1] * (id[2] % cluster[2]));
+		return ptx_cluster_rank(w->block);
 	case PTX_S_CLUSTER_NCTARANK:
 		return cluster[0] * cluster[1] * cluster[2];
 	case PTX_S_LANEMASK_EQ:

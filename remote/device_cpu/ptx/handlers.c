@@ -13,7 +13,10 @@
 	void ptx_exec_atomic_##isa(ptx_exec_fn *table);                                            \
 	void ptx_exec_warp_##isa(ptx_exec_fn *table);                                              \
 	void ptx_exec_flow_##isa(ptx_exec_fn *table);                                              \
-	void ptx_exec_matrix_##isa(ptx_exec_fn *table);
+	void ptx_exec_matrix_##isa(ptx_exec_fn *table);                                            \
+	void ptx_exec_sync_##isa(ptx_exec_fn *table);                                              \
+	void ptx_exec_video_##isa(ptx_exec_fn *table);                                             \
+	void ptx_exec_image_##isa(ptx_exec_fn *table);
 DECLARE(base)
 #ifdef PTX_HAVE_V3
 DECLARE(v3)
@@ -27,16 +30,19 @@ static void
 fill(void)
 {
 	void (*const base[])(ptx_exec_fn * table) = {
-		ptx_exec_int_base,    ptx_exec_float_base, ptx_exec_half_base, ptx_exec_memory_base,
-		ptx_exec_atomic_base, ptx_exec_warp_base,  ptx_exec_flow_base, ptx_exec_matrix_base,
+		ptx_exec_int_base,    ptx_exec_float_base,  ptx_exec_half_base,
+		ptx_exec_memory_base, ptx_exec_atomic_base, ptx_exec_warp_base,
+		ptx_exec_flow_base,   ptx_exec_matrix_base, ptx_exec_sync_base,
+		ptx_exec_video_base,  ptx_exec_image_base,
 	};
 
 	for (size_t i = 0; i < sizeof(base) / sizeof(*base); i++)
 		base[i](ptx_handler_table);
 #ifdef PTX_HAVE_V3
 	void (*const v3[])(ptx_exec_fn * table) = {
-		ptx_exec_int_v3,    ptx_exec_float_v3, ptx_exec_half_v3, ptx_exec_memory_v3,
-		ptx_exec_atomic_v3, ptx_exec_warp_v3,  ptx_exec_flow_v3, ptx_exec_matrix_v3,
+		ptx_exec_int_v3,    ptx_exec_float_v3, ptx_exec_half_v3,  ptx_exec_memory_v3,
+		ptx_exec_atomic_v3, ptx_exec_warp_v3,  ptx_exec_flow_v3,  ptx_exec_matrix_v3,
+		ptx_exec_sync_v3,   ptx_exec_video_v3, ptx_exec_image_v3,
 	};
 	const char *perf = getenv("GENIE_PERF");
 

@@ -16,7 +16,8 @@ enum {
 	/* Blocks that a worker keeps in progress when the launch is not cooperative. */
 	MAX_IN_PROGRESS = 64,
 	MAX_SHARED = 1 << 30,
-	WORKSPACE = 256, /* bytes */
+	MAX_CLUSTER = 64, /* blocks */
+	WORKSPACE = 256,  /* bytes */
 };
 static const uint64_t max_params = 1 << 20;
 
@@ -110,15 +111,11 @@ err_free:
 }
 
 static void
-begin_block(struct ptx_block *block, uint64_t index)
+begin_block(struct ptx_block *block, const uint32_t id[3])
 {
 	const struct ptx_launch_state *launch = block->launch;
-	const uint32_t *grid = launch->args->grid;
 
-	block->index = index;
-	block->id[0] = (uint32_t)(index % grid[0]);
-	block->id[1] = (uint32_t)(index / grid[0] % grid[1]);
-	block->id[2] = (uint32_t)(index / ((uint64_t)grid[0] * grid[1]));
+	memcpy(block->id, id, sizeof(block->id));
 	block->live_threads = launch->nthreads;
 	block->turns = 0;
 	block->active_barriers = 0;
@@ -129,6 +126,60 @@ begin_block(struct ptx_block *block, uint64_t index)
 
 		ptx_frame_enter_block(w, w->root);
 		ptx_warp_begin(w, left >= PTX_LANES ? UINT32_MAX : (1u << left) - 1);
+	}
+}
+
+/* Clusters in memory */
+
+static void
+free_cluster(struct ptx_cluster *cluster)
+{
+	for (uint32_t k = 0; k < cluster->size; k++)
+		free_block(cluster->blocks[k]);
+	free(cluster);
+}
+
+static struct ptx_cluster *
+new_cluster(const struct ptx_launch_state *launch, uint32_t worker)
+{
+	uint32_t size = launch->cluster[0] * launch->cluster[1] * launch->cluster[2];
+	struct ptx_cluster *cluster =
+		calloc(1, sizeof(*cluster) + size * sizeof(struct ptx_block *));
+
+	if (!cluster)
+		return NULL;
+	cluster->size = size;
+	for (uint32_t k = 0; k < size; k++) {
+		cluster->blocks[k] = new_block(launch, worker);
+		if (!cluster->blocks[k]) {
+			free_cluster(cluster);
+			return NULL;
+		}
+		cluster->blocks[k]->cluster = cluster;
+	}
+	return cluster;
+}
+
+/* Gives the blocks of cluster @index their places in the grid. */
+static void
+begin_cluster(struct ptx_cluster *cluster, uint64_t index)
+{
+	const struct ptx_launch_state *launch = cluster->blocks[0]->launch;
+	const uint32_t *grid = launch->args->grid, *size = launch->cluster;
+	uint32_t nx = grid[0] / size[0], ny = grid[1] / size[1], base[3];
+
+	base[0] = (uint32_t)(index % nx) * size[0];
+	base[1] = (uint32_t)(index / nx % ny) * size[1];
+	base[2] = (uint32_t)(index / ((uint64_t)nx * ny)) * size[2];
+	cluster->unfinished = cluster->size;
+	for (uint32_t k = 0; k < cluster->size; k++) {
+		const uint32_t id[3] = {
+			base[0] + k % size[0],
+			base[1] + k / size[0] % size[1],
+			base[2] + k / (size[0] * size[1]),
+		};
+
+		begin_block(cluster->blocks[k], id);
 	}
 }
 
@@ -169,7 +220,12 @@ take_turn(struct ptx_block *block)
 				ran = block->warps[k].fragments[n].state == PTX_READY;
 	} while (ran);
 
-	/* Everybody waits. Lanes that wait for lanes at a barrier go on without them. */
+	/* Everybody waits, perhaps for other blocks of the cluster. */
+	for (uint32_t k = 0; k < block->nwarps; k++)
+		for (uint32_t n = 0; n < block->warps[k].nfragments; n++)
+			if (block->warps[k].fragments[n].state == PTX_WAIT_CLUSTER)
+				return TURN_UNFINISHED;
+	/* Lanes that wait for lanes at a barrier go on without them. */
 	for (uint32_t k = 0; k < block->nwarps; k++)
 		ran |= ptx_warp_release_all(&block->warps[k]);
 	if (ran)
@@ -191,14 +247,15 @@ take_turn(struct ptx_block *block)
 	return TURN_FAULT;
 }
 
-/* The blocks that a worker has begun, in a ring. */
+/* The blocks that a worker has begun, in a ring, and what it made to run them. */
 struct worker {
 	struct ptx_launch_state *launch;
 	struct ptx_block *first, *last; /* in progress */
-	struct ptx_block *spare;        /* finished, to be used again */
-	uint32_t count;
+	struct ptx_cluster *spare;      /* finished, to be used again */
+	struct ptx_cluster *all;
+	uint32_t count; /* of blocks in progress */
 	uint32_t id;
-	int no_more; /* no block is left to begin */
+	int no_more; /* no cluster is left to begin */
 };
 
 static void
@@ -226,33 +283,52 @@ dequeue(struct worker *worker)
 }
 
 static void
+keep_spare(struct worker *worker, struct ptx_cluster *cluster)
+{
+	cluster->next = worker->spare;
+	worker->spare = cluster;
+}
+
+static struct ptx_cluster *
+take_cluster(struct worker *worker)
+{
+	struct ptx_cluster *cluster = worker->spare;
+
+	if (cluster) {
+		worker->spare = cluster->next;
+		return cluster;
+	}
+	cluster = new_cluster(worker->launch, worker->id);
+	if (cluster) {
+		cluster->next_all = worker->all;
+		worker->all = cluster;
+	}
+	return cluster;
+}
+
+static void
 begin_next(struct worker *worker)
 {
 	struct ptx_launch_state *launch = worker->launch;
-	struct ptx_block *block = worker->spare;
+	/* The memory first: a cluster whose number was taken must run. */
+	struct ptx_cluster *cluster = take_cluster(worker);
 	uint64_t index;
 
-	/* The block's memory first: a block that was taken must run. */
-	if (block) {
-		worker->spare = block->next;
-	} else {
-		block = new_block(launch, worker->id);
-		if (!block) {
-			worker->no_more = 1;
-			if (!worker->count)
-				atomic_store(&launch->no_memory, 1);
-			return;
-		}
-	}
-	index = atomic_fetch_add_explicit(&launch->next_block, 1, memory_order_relaxed);
-	if (index >= launch->nblocks) {
+	if (!cluster) {
 		worker->no_more = 1;
-		block->next = worker->spare;
-		worker->spare = block;
+		if (!worker->count)
+			atomic_store(&launch->no_memory, 1);
 		return;
 	}
-	begin_block(block, index);
-	enqueue(worker, block);
+	index = atomic_fetch_add_explicit(&launch->next_cluster, 1, memory_order_relaxed);
+	if (index >= launch->nclusters) {
+		worker->no_more = 1;
+		keep_spare(worker, cluster);
+		return;
+	}
+	begin_cluster(cluster, index);
+	for (uint32_t k = 0; k < cluster->size; k++)
+		enqueue(worker, cluster->blocks[k]);
 }
 
 static int
@@ -262,7 +338,8 @@ should_begin_another(const struct worker *worker, const struct ptx_block *block)
 		return 0;
 	if (worker->launch->args->cooperative)
 		return 1;
-	return block->turns >= PATIENCE * worker->count && worker->count < MAX_IN_PROGRESS;
+	return block->turns >= PATIENCE * (uint64_t)worker->count &&
+	       worker->count < MAX_IN_PROGRESS;
 }
 
 static void
@@ -282,8 +359,9 @@ run_blocks(struct worker *worker)
 
 		switch (take_turn(block)) {
 		case TURN_FINISHED:
-			block->next = worker->spare;
-			worker->spare = block;
+			/* Others of the cluster may still look at its memory. */
+			if (--block->cluster->unfinished == 0)
+				keep_spare(worker, block->cluster);
 			break;
 		case TURN_UNFINISHED:
 			block->turns++;
@@ -292,20 +370,8 @@ run_blocks(struct worker *worker)
 				begin_next(worker);
 			break;
 		case TURN_FAULT:
-			enqueue(worker, block);
 			return;
 		}
-	}
-}
-
-static void
-free_blocks(struct ptx_block *block)
-{
-	while (block) {
-		struct ptx_block *next = block->next;
-
-		free_block(block);
-		block = next;
 	}
 }
 
@@ -323,16 +389,18 @@ work(void *data, uint32_t id)
 		thread->catching = 0;
 		fesetenv(FE_DFL_ENV);
 		ptx_fault_signal();
-		/* The block that faulted is in no list. */
-		free_block(thread->warp->block);
 	} else {
 		thread->catching = 1;
 		run_blocks(&worker);
 		thread->catching = 0;
 	}
 	fesetenv(&env);
-	free_blocks(worker.first);
-	free_blocks(worker.spare);
+	while (worker.all) {
+		struct ptx_cluster *cluster = worker.all;
+
+		worker.all = cluster->next_all;
+		free_cluster(cluster);
+	}
 }
 
 /* Launches */
@@ -359,6 +427,8 @@ is_valid(const struct ptx_kernel *kernel, const struct ptx_launch *args, uint32_
 		cluster[k] = c;
 	}
 	if (threads > PTX_MAX_THREADS || (function->max_threads && threads > function->max_threads))
+		return 0;
+	if ((uint64_t)cluster[0] * cluster[1] * cluster[2] > MAX_CLUSTER)
 		return 0;
 	return args->params_size >= function->param_size && function->param_size <= max_params &&
 	       (uint64_t)kernel->dynamic_offset + args->dynamic_shared <= MAX_SHARED;
@@ -388,7 +458,9 @@ ptx_run(struct ptx_kernel *kernel, const struct ptx_launch *args, struct ptx_fau
 		set_fault(ret_fault, PTX_FAULT_TRAP, function->name, "bad launch configuration");
 		return PTX_INVALID;
 	}
-	launch.nblocks = (uint64_t)args->grid[0] * args->grid[1] * args->grid[2];
+	launch.nclusters = 1;
+	for (int k = 0; k < 3; k++)
+		launch.nclusters *= args->grid[k] / launch.cluster[k];
 	launch.nthreads = args->block[0] * args->block[1] * args->block[2];
 	launch.nwarps = (launch.nthreads + PTX_LANES - 1) / PTX_LANES;
 	launch.shared_total = kernel->static_shared;
@@ -418,8 +490,8 @@ ptx_run(struct ptx_kernel *kernel, const struct ptx_launch *args, struct ptx_fau
 
 	uint64_t threads = (uint64_t)ptx_pool_threads();
 
-	if (threads > launch.nblocks)
-		threads = launch.nblocks;
+	if (threads > launch.nclusters)
+		threads = launch.nclusters;
 	ptx_pool_run((int)threads, work, &launch);
 
 	pthread_mutex_destroy(&launch.lock);

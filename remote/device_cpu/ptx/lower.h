@@ -148,13 +148,20 @@ void ptx_lower_atomic(struct ptx_lower *l, const struct ptx_stmt *stmt);
 void ptx_lower_warp(struct ptx_lower *l, const struct ptx_stmt *stmt);
 void ptx_lower_matrix(struct ptx_lower *l, const struct ptx_stmt *stmt);
 void ptx_lower_flow(struct ptx_lower *l, const struct ptx_stmt *stmt);
+void ptx_lower_video(struct ptx_lower *l, const struct ptx_stmt *stmt);
+void ptx_lower_image(struct ptx_lower *l, const struct ptx_stmt *stmt);
+void ptx_lower_sync(struct ptx_lower *l, const struct ptx_stmt *stmt);
+/* A memory operand's address as a generic one; @cluster: it may be another block's. */
+uint32_t ptx_generic_address(struct ptx_lower *l, const struct ptx_operand *op,
+			     enum ptx_space space, int cluster);
 int ptx_memory_operand(struct ptx_lower *l, const struct ptx_operand *op, enum ptx_space *space,
 		       uint32_t *ret_address, int32_t *ret_offset);
 
-/* layout.c, place.c */
+/* layout.c, propagate.c, place.c, write.c */
 void ptx_layout(struct ptx_lower *l);
 void ptx_propagate(struct ptx_lower *l);
 void ptx_place(struct ptx_lower *l);
+void ptx_write_code(struct ptx_lower *l);
 /* Calls @visit for every value that the instruction reads (is_def 0) or writes (1). */
 void ptx_ir_values(struct ptx_lower *l, struct ptx_ir *ir,
 		   void (*visit)(struct ptx_lower *l, uint32_t *value, int is_def, void *data),

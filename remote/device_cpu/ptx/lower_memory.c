@@ -60,6 +60,19 @@ ptx_memory_operand(struct ptx_lower *l, const struct ptx_operand *op, enum ptx_s
 	return way;
 }
 
+/* The operand of a load, store or atomic operation; one in the cluster's memory is generic. */
+static int
+address_operand(struct ptx_lower *l, const struct ptx_stmt *stmt, const struct ptx_operand *op,
+		enum ptx_space *space, uint32_t *ret_address, int32_t *ret_offset)
+{
+	if (!ptx_has(stmt, PTX_M_SHARED_CLUSTER))
+		return ptx_memory_operand(l, op, space, ret_address, ret_offset);
+	*ret_address = ptx_generic_address(l, op, PTX_SPACE_SHARED, 1);
+	*ret_offset = 0;
+	*space = PTX_SPACE_GENERIC;
+	return BY_ADDRESS;
+}
+
 static void
 describe(struct ptx_ir *ir, int32_t offset, enum ptx_space space)
 {
@@ -144,7 +157,7 @@ lower_load(struct ptx_lower *l, const struct ptx_stmt *stmt)
 	if (space == PTX_SPACE_PARAM && load_parameter(l, stmt))
 		return;
 
-	int way = ptx_memory_operand(l, &stmt->ops[1], &space, &address, &offset);
+	int way = address_operand(l, stmt, &stmt->ops[1], &space, &address, &offset);
 
 	if (way < 0)
 		return;
@@ -245,7 +258,7 @@ lower_store(struct ptx_lower *l, const struct ptx_stmt *stmt)
 		ptx_unsupported(l);
 		return;
 	}
-	int way = ptx_memory_operand(l, &stmt->ops[0], &space, &address, &offset);
+	int way = address_operand(l, stmt, &stmt->ops[0], &space, &address, &offset);
 
 	if (way < 0 || space == PTX_SPACE_CONST) {
 		ptx_unsupported(l);
@@ -308,8 +321,11 @@ lower_cp(struct ptx_lower *l, const struct ptx_stmt *stmt)
 	int32_t to_offset, from_offset;
 	enum ptx_space shared = PTX_SPACE_SHARED, global = PTX_SPACE_GLOBAL;
 
-	if (!ptx_has(stmt, PTX_M_ASYNC) || ptx_has(stmt, PTX_M_BULK) ||
-	    ptx_has(stmt, PTX_M_MBARRIER)) {
+	if (ptx_has(stmt, PTX_M_BULK) || ptx_has(stmt, PTX_M_MBARRIER)) {
+		ptx_lower_sync(l, stmt);
+		return;
+	}
+	if (!ptx_has(stmt, PTX_M_ASYNC)) {
 		ptx_unsupported(l);
 		return;
 	}
@@ -490,7 +506,7 @@ ptx_lower_atomic(struct ptx_lower *l, const struct ptx_stmt *stmt)
 		ptx_unsupported(l);
 		return;
 	}
-	int way = ptx_memory_operand(l, memory, &space, &address, &offset);
+	int way = address_operand(l, stmt, memory, &space, &address, &offset);
 
 	if (way < 0)
 		return;

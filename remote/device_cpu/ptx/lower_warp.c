@@ -166,10 +166,8 @@ lower_bar(struct ptx_lower *l, const struct ptx_stmt *stmt)
 		return;
 	}
 	if (ptx_has(stmt, PTX_M_CLUSTER)) {
-		int arrive = ptx_has(stmt, PTX_M_ARRIVE);
-
 		ptx_emit(l, PTX_H_cluster_barrier, NONE, NONE, NONE, NONE)->insn.n =
-			(uint8_t)arrive;
+			(uint8_t)ptx_has(stmt, PTX_M_ARRIVE);
 		return;
 	}
 	if (ptx_has(stmt, PTX_M_ARRIVE))

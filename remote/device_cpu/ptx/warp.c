@@ -51,7 +51,7 @@ merge_into(struct ptx_warp *w, uint32_t index)
 		struct ptx_fragment *f = &w->fragments[k], *to = &w->fragments[index];
 
 		if (k == index || f->frame != to->frame || f->pc != to->pc ||
-		    f->state == PTX_WAIT_BARRIER) {
+		    (f->state != PTX_READY && f->state != PTX_WAIT_WARP)) {
 			k++;
 			continue;
 		}
@@ -93,7 +93,7 @@ meeting_point(const struct ptx_warp *w)
 	for (uint32_t k = 0; k < w->nfragments; k++) {
 		const struct ptx_fragment *f = &w->fragments[k];
 
-		if (f->frame == cur->frame && f->state != PTX_WAIT_BARRIER && f->pc > cur->pc &&
+		if (f->frame == cur->frame && f->state <= PTX_WAIT_WARP && f->pc > cur->pc &&
 		    f->pc < limit)
 			limit = f->pc;
 	}
@@ -175,6 +175,7 @@ ptx_warp_begin(struct ptx_warp *w, uint32_t lanes)
 	};
 	w->root->live = lanes;
 	memset(w->arrived, 0, sizeof(w->arrived));
+	w->cluster_arrived = 0;
 }
 
 const struct ptx_insn *
@@ -281,6 +282,7 @@ ptx_warp_exit(struct ptx_warp *w, uint32_t lanes, const struct ptx_insn *next)
 	w->event = PTX_EVENT_SWITCH;
 	release_waiting(w);
 	ptx_barrier_recheck(w->block);
+	ptx_cluster_recheck(w->block->cluster);
 	return NULL;
 }
 
