@@ -310,6 +310,10 @@ session_start(const char *kind)
 static void
 session_end(struct session *session)
 {
+	if (genie_chan_dead(session->chan)) {
+		fprintf(stderr, "bench-transport: the session was lost, no figures\n");
+		exit(1);
+	}
 	genie_lane_put(session->lane);
 	genie_chan_close(session->chan);
 	echo_wait(&session->echo);

@@ -106,9 +106,12 @@ static void
 perf_parse(const char *list)
 {
 	static const char *const names[GENIE_PERF_COUNT] = {
-		[GENIE_PERF_INLINE] = "no_inline",         [GENIE_PERF_PROGRESS] = "no_progress",
-		[GENIE_PERF_CACHE] = "no_cache",           [GENIE_PERF_PINNED] = "no_pinned",
+		[GENIE_PERF_INLINE] = "no_inline",
+		[GENIE_PERF_PROGRESS] = "no_progress",
+		[GENIE_PERF_CACHE] = "no_cache",
+		[GENIE_PERF_PINNED] = "no_pinned",
 		[GENIE_PERF_ASYNC_FREE] = "no_async_free",
+		[GENIE_PERF_COPY_THREADS] = "no_copy_threads",
 	};
 
 	while (list && *list) {
@@ -178,6 +181,7 @@ server_connect(const char *server, struct genie_chan **ret_chan, char *err, size
 		.token = getenv("GENIE_TOKEN"),
 		.kind = GENIE_HELLO_SESSION,
 		.api_hash = genie_api_hash(),
+		.copy_threads = genie_perf(GENIE_PERF_COPY_THREADS) ? 0 : -1,
 		.events = {.host_func = genie_hostfunc_run, .output = output_print},
 	};
 

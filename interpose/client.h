@@ -73,11 +73,12 @@ genie_output_catch_up(void)
 
 /* Optimisations that GENIE_PERF=no_NAME,no_NAME… switches off. */
 enum genie_perf {
-	GENIE_PERF_INLINE,     /* no_inline: small copies in the command itself */
-	GENIE_PERF_PROGRESS,   /* no_progress: queries ask the worker each time */
-	GENIE_PERF_CACHE,      /* no_cache: remembered answers and the image cache */
-	GENIE_PERF_PINNED,     /* no_pinned: pinned memory is copied like any other */
-	GENIE_PERF_ASYNC_FREE, /* no_async_free: cuMemFree waits */
+	GENIE_PERF_INLINE,       /* no_inline: small copies in the command itself */
+	GENIE_PERF_PROGRESS,     /* no_progress: queries ask the worker each time */
+	GENIE_PERF_CACHE,        /* no_cache: remembered answers and the image cache */
+	GENIE_PERF_PINNED,       /* no_pinned: pinned memory is copied like any other */
+	GENIE_PERF_ASYNC_FREE,   /* no_async_free: cuMemFree waits */
+	GENIE_PERF_COPY_THREADS, /* no_copy_threads: the calling thread alone copies large blocks */
 	GENIE_PERF_COUNT
 };
 bool genie_perf(enum genie_perf what);

@@ -223,7 +223,7 @@ genie_chan_bulk_wait(struct genie_chan *chan, uint64_t ref, uint64_t ticket)
 		return ret;
 	}
 	if (!ret) {
-		memcpy(down->dst, down_staging(chan, slot), down->len);
+		genie_crew_copy(&chan->crew, down->dst, down_staging(chan, slot), down->len);
 		atomic_fetch_add_explicit(&chan->bytes_received, down->len, memory_order_relaxed);
 	}
 	genie_bulk_down_free(chan, slot);

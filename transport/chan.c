@@ -47,6 +47,7 @@ chan_new(const struct genie_chan_ops *ops, const struct genie_chan_opts *opts)
 	for (unsigned i = 0; i < sizeof(chan->fds) / sizeof(chan->fds[0]); i++)
 		chan->fds[i] = -1;
 	genie_bulk_init(&chan->bulk);
+	genie_crew_init(&chan->crew, opts->copy_threads);
 	pthread_mutex_init(&chan->lanes.lock, NULL);
 	chan->events = genie_events_create(&opts->events, on_host_func_done, chan);
 	if (!chan->events) {
@@ -142,6 +143,7 @@ genie_chan_close(struct genie_chan *chan)
 		chan->ops->close(chan);
 	genie_events_destroy(chan->events);
 	genie_lanes_fini(&chan->lanes);
+	genie_crew_fini(&chan->crew);
 	genie_bulk_fini(&chan->bulk);
 	for (unsigned i = 0; i < sizeof(chan->fds) / sizeof(chan->fds[0]); i++)
 		genie_net_close(&chan->fds[i]);

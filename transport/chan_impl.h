@@ -17,6 +17,7 @@
 #include "transport/address.h"
 #include "transport/area.h"
 #include "transport/chan.h"
+#include "transport/crew.h"
 #include "transport/events.h"
 #include "transport/window.h"
 
@@ -132,7 +133,8 @@ struct genie_chan {
 
 	_Alignas(GENIE_AREA_LINE) struct genie_lanes lanes;
 	struct genie_bulk bulk;
-	uint8_t *staging; /* shm: GENIE_BULK_UP slots, then GENIE_BULK_DOWN slots */
+	uint8_t *staging;       /* shm: GENIE_BULK_UP slots, then GENIE_BULK_DOWN slots */
+	struct genie_crew crew; /* copies to and from staging */
 	struct genie_spin progress_spin;
 	struct genie_events *events;
 

@@ -176,7 +176,7 @@ shm_wait(struct genie_chan *chan, const struct genie_wait *wait)
 static int
 shm_bulk_up(struct genie_chan *chan, unsigned slot, const void *src, size_t len)
 {
-	memcpy(chan->staging + (size_t)slot * GENIE_BULK_CHUNK, src, len);
+	genie_crew_copy(&chan->crew, chan->staging + (size_t)slot * GENIE_BULK_CHUNK, src, len);
 	atomic_fetch_add_explicit(&chan->bytes_sent, len, memory_order_relaxed);
 	return 0;
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -294,7 +295,8 @@ echo_start(const char *kind, const char *token, struct echo *ret_echo)
 	echo.pid = fork();
 	if (!echo.pid) {
 		close(fds[0]);
-		alarm(60);
+		/* Not left behind by a test that was killed. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		_exit(worker_main(spec, token, fds[1]));
 	}
 	close(fds[1]);
