@@ -454,97 +454,6 @@ genie_image_pick(const struct genie_image *image, uint32_t kinds, int cc_major, 
 	}
 	if (!best)
 		return r < 0 ? r : -ENOENT;
-	if (ret_entry->prelinked && ret_entry->kind == GENIE_ENTRY_PTX) {
-		ret_entry->joined = image;
-		ret_entry->joined_for = (uint32_t)(cc_major * 10 + cc_minor);
-	}
-	return 0;
-}
-
-/* The PTX of one part that fits best; false: it has none. */
-static bool
-part_ptx(const struct genie_image *image, size_t part, uint32_t arch,
-	 struct genie_image_entry *ret_entry)
-{
-	struct genie_image_cursor cursor = {.part = part};
-	struct genie_image_entry entry;
-	uint32_t best = 0;
-
-	while (genie_image_next(image, &cursor, &entry) > 0 && cursor.part == part) {
-		uint32_t rank = entry_rank(&entry, GENIE_IMAGE_PTX, arch);
-
-		if (rank > best) {
-			best = rank;
-			*ret_entry = entry;
-		}
-	}
-	return best > 0;
-}
-
-/* Past the directives that a text may begin with, and that must not come again in the middle. */
-static size_t
-ptx_header_size(const char *text, size_t size)
-{
-	static const char last[] = ".address_size";
-	size_t head = size < 4096 ? size : 4096;
-	const char *found = memmem(text, head, last, sizeof(last) - 1), *end = text + size;
-
-	if (!found)
-		return 0;
-	found += sizeof(last) - 1;
-	while (found < end && (*found == ' ' || *found == '\t'))
-		found++;
-	while (found < end && *found >= '0' && *found <= '9')
-		found++;
-	return (size_t)(found - text);
-}
-
-int
-genie_image_join_ptx(const struct genie_image *image, uint32_t arch, size_t max, void **ret_data,
-		     size_t *ret_size)
-{
-	struct genie_image_entry entry;
-	char *joined = NULL;
-	size_t total = 0, size;
-
-	for (size_t part = 1; image_part(image, part, &size); part++) {
-		size_t skip;
-		void *text;
-		char *bigger;
-		int r;
-
-		if (!part_ptx(image, part, arch, &entry))
-			continue;
-		r = genie_image_entry_unpack(&entry, max - total, &text, &size);
-		if (r < 0) {
-			free(joined);
-			return r;
-		}
-		skip = total ? ptx_header_size(text, size) : 0;
-		bigger = realloc(joined, total + size - skip + sizeof(GENIE_PTX_NEXT_FILE) + 1);
-		if (!bigger) {
-			free(text);
-			free(joined);
-			return -ENOMEM;
-		}
-		joined = bigger;
-		if (total) {
-			memcpy(joined + total, GENIE_PTX_NEXT_FILE,
-			       sizeof(GENIE_PTX_NEXT_FILE) - 1);
-			total += sizeof(GENIE_PTX_NEXT_FILE) - 1;
-		}
-		memcpy(joined + total, (char *)text + skip, size - skip);
-		free(text);
-		total += size - skip;
-		joined[total++] = '\n';
-		joined[total] = 0;
-		if (total >= max)
-			break;
-	}
-	if (!joined)
-		return -EINVAL;
-	*ret_data = joined;
-	*ret_size = total;
 	return 0;
 }
 
@@ -652,13 +561,6 @@ genie_image_entry_extract(const struct genie_image_entry *entry, void **ret_data
 	size_t after = entry->bare && entry->kind == GENIE_ENTRY_PTX ? 1 : 0;
 	uint8_t *data;
 
-	if (entry->joined) {
-		int r = genie_image_entry_unpack(entry, GENIE_IMAGE_UNPACK_MAX, ret_data, ret_size);
-
-		if (r == 0)
-			(*ret_size)++; /* its NUL goes along */
-		return r;
-	}
 	data = malloc(before + entry->size + after);
 	if (!data)
 		return -ENOMEM;
@@ -678,9 +580,6 @@ genie_image_entry_unpack(const struct genie_image_entry *entry, size_t max, void
 	size_t size = entry->raw_size;
 	char *data;
 
-	if (entry->joined)
-		return genie_image_join_ptx(entry->joined, entry->joined_for, max, ret_data,
-					    ret_size);
 	if (size > max)
 		return -E2BIG;
 	/* no format here can say more with less (zstd's limit is far higher than what occurs) */

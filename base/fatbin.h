@@ -59,19 +59,12 @@ struct genie_image_entry {
 	uint32_t arch;       /* 90 for sm_90; of PTX text its .target; 0 = not known */
 	uint64_t flags;      /* enum genie_entry_flag, as found */
 	bool bare;           /* a cubin or PTX text, no fat binary around it */
-	bool prelinked;      /* from a version 2 wrapper's list */
+	bool prelinked;      /* from a version 2 wrapper's list: one file of several, not linked */
 	const uint8_t *data; /* entry header and payload; of a bare one the image */
 	size_t size;
 	const uint8_t *payload; /* as stored: maybe compressed, maybe padded */
 	size_t stored_size;
 	size_t raw_size; /* uncompressed, as the header says (a hint: checked when unpacked) */
-	/*
-	 * PTX of a program of several files (-rdc=true) is one entry in each of a wrapper's parts.
-	 * genie_image_pick() gives one of them for all: what is unpacked or extracted of it is the
-	 * PTX of every part, joined. NULL: nothing to join. Borrows the image too.
-	 */
-	const struct genie_image *joined;
-	uint32_t joined_for; /* architecture of the device */
 };
 
 /*
@@ -115,17 +108,6 @@ void genie_image_describe(const struct genie_image *image, char *buf, size_t siz
  */
 int genie_image_entry_extract(const struct genie_image_entry *entry, void **ret_data,
 			      size_t *ret_size);
-
-/*
- * The PTX of all parts of an image that a device of architecture @arch takes, as one text: a
- * program's files declare what others of them define, so together they are a program. The first
- * file's header (.version, .target, .address_size) stands for all; a comment line,
- * GENIE_PTX_NEXT_FILE, begins each further file, for a driver that must link them one by one. As
- * genie_image_entry_unpack().
- */
-#define GENIE_PTX_NEXT_FILE "//genie: next file\n"
-int genie_image_join_ptx(const struct genie_image *image, uint32_t arch, size_t max,
-			 void **ret_data, size_t *ret_size);
 
 /*
  * The entry's code, uncompressed; PTX is followed by a NUL that *@ret_size does not count. 0,

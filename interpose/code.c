@@ -34,18 +34,77 @@ code_make(const struct genie_image *image, void *owned, struct genie_code **ret_
 	return CUDA_SUCCESS;
 }
 
+/* The text of one file of a program that was compiled separately; NULL: it has none that fits. */
+static char *
+part_text(const void *part, int major, int minor)
+{
+	struct genie_image_entry found;
+	struct genie_image image;
+	void *text;
+	size_t size;
+
+	if (genie_image_open_local(&image, part) != 0 ||
+	    genie_image_pick(&image, GENIE_IMAGE_PTX, major, minor, &found) != 0 ||
+	    genie_image_entry_unpack(&found, GENIE_IMAGE_UNPACK_MAX, &text, &size) != 0)
+		return NULL;
+	return text;
+}
+
+/*
+ * nvcc -rdc=true: the linked machine code does not fit, so what fits is the PTX of each file. One
+ * alone is worth nothing: they are linked here. Returns *@ret_text (free with free()), a PTX image.
+ */
+static int
+parts_link(const struct genie_image *image, int major, int minor, char **ret_text, size_t *ret_size)
+{
+	size_t count = 0, used = 0;
+	char **texts;
+	int error;
+
+	while (count < GENIE_IMAGE_PARTS_MAX && image->prelinked[count] != NULL)
+		count++;
+	texts = calloc(count + 1, sizeof(*texts));
+	if (texts == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		texts[used] = part_text(image->prelinked[i], major, minor);
+		used += texts[used] != NULL;
+	}
+	error = genie_link_ptx((const char *const *)texts, used, ret_text, ret_size);
+	if (error != 0 && error != -ENOMEM)
+		genie_warn("separately compiled device code could not be linked");
+	for (size_t i = 0; i < used; i++)
+		free(texts[i]);
+	free(texts);
+	return error;
+}
+
+static bool
+must_link(const struct genie_image_entry *entry)
+{
+	return entry->prelinked && entry->kind == GENIE_ENTRY_PTX;
+}
+
 /* What the first device takes of a linked fat binary with parts: the only piece worth a copy. */
 static int
 extract_fitting(const struct genie_image *image, void **ret_data, size_t *ret_size)
 {
 	const struct genie_device_info *info = &genie_client.devices[0];
+	int major = info->attrs[CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR];
+	int minor = info->attrs[CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR];
 	struct genie_image_entry entry;
+	char *text;
 	int error;
 
-	error = genie_image_pick(image, info->image_kinds | GENIE_IMAGE_ANY,
-				 info->attrs[CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR],
-				 info->attrs[CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR], &entry);
-	return error == 0 ? genie_image_entry_extract(&entry, ret_data, ret_size) : error;
+	error = genie_image_pick(image, info->image_kinds | GENIE_IMAGE_ANY, major, minor, &entry);
+	if (error != 0)
+		return error;
+	if (!must_link(&entry))
+		return genie_image_entry_extract(&entry, ret_data, ret_size);
+	error = parts_link(image, major, minor, &text, ret_size);
+	if (error == 0)
+		*ret_data = text;
+	return error;
 }
 
 static CUresult
@@ -167,54 +226,20 @@ genie_code_unref(struct genie_code *code)
 
 /* ---- what fits ---- */
 
-/* The text of part @part of a program that was compiled separately; NULL: it has none that fits. */
-static char *
-part_text(const struct genie_code *code, size_t part, const struct genie_code_entry *entry)
-{
-	struct genie_image_entry found;
-	struct genie_image image;
-	void *text;
-	size_t size;
-
-	if (genie_image_open_local(&image, code->image.prelinked[part]) != 0 ||
-	    genie_image_pick(&image, GENIE_IMAGE_PTX, entry->major, entry->minor, &found) != 0 ||
-	    genie_image_entry_unpack(&found, GENIE_IMAGE_UNPACK_MAX, &text, &size) != 0)
-		return NULL;
-	return text;
-}
-
-/*
- * nvcc -rdc=true: the linked machine code does not fit, so what fits is the PTX of each part. One
- * part alone is worth little: they are linked here. If that fails, the entry stays as it is.
- */
+/* What the device takes is what the files make together. 0 or negative errno. */
 static int
-parts_link(const struct genie_code *code, struct genie_code_entry *entry)
+entry_link(const struct genie_code *code, struct genie_code_entry *entry)
 {
 	struct genie_image image;
-	size_t count = 0, used = 0, size;
-	char **texts;
+	size_t size;
 	int error;
 
-	while (count < GENIE_IMAGE_PARTS_MAX && code->image.prelinked[count] != NULL)
-		count++;
-	texts = calloc(count + 1, sizeof(*texts));
-	if (texts == NULL)
-		return -ENOMEM;
-	for (size_t i = 0; i < count; i++) {
-		texts[used] = part_text(code, i, entry);
-		used += texts[used] != NULL;
-	}
-	error = genie_link_ptx((const char *const *)texts, used, &entry->linked, &size);
+	error = parts_link(&code->image, entry->major, entry->minor, &entry->linked, &size);
 	if (error == 0)
 		error = genie_image_open(&image, entry->linked, size);
 	if (error == 0)
 		error = genie_image_pick(&image, entry->kinds | GENIE_IMAGE_ANY, entry->major,
 					 entry->minor, &entry->entry);
-	if (error != 0 && error != -ENOMEM)
-		genie_warn("separately compiled device code could not be linked");
-	for (size_t i = 0; i < used; i++)
-		free(texts[i]);
-	free(texts);
 	return error;
 }
 
@@ -236,8 +261,10 @@ entry_for_locked(struct genie_code *code, uint32_t kinds, int major, int minor)
 	entry->major = major;
 	entry->minor = minor;
 	entry->picked = genie_image_pick(&code->image, kinds, major, minor, &entry->entry);
-	if (entry->picked == 0 && entry->entry.prelinked && entry->entry.kind == GENIE_ENTRY_PTX &&
-	    parts_link(code, entry) == -ENOMEM) {
+	if (entry->picked == 0 && must_link(&entry->entry))
+		entry->picked = entry_link(code, entry);
+	if (entry->picked == -ENOMEM) {
+		free(entry->linked);
 		free(entry);
 		return NULL;
 	}

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/fatbin.h"
 #include "base/log.h"
 #include "remote/complete.h"
 #include "remote/exec.h"
@@ -101,68 +100,6 @@ image_cut_short(const struct genie_stored *image)
 
 /* ---- modules ---- */
 
-/* The files of a program that was compiled apart (-rdc=true), given to the driver's linker one by
- * one: @text is what genie_image_join_ptx() made. */
-static CUresult
-files_link(const struct genie_driver *drv, CUlinkState link, const char *text)
-{
-	const char *header_end = strstr(text, ".address_size");
-	const char *next, *part = text;
-	size_t header, len;
-	CUresult status = CUDA_SUCCESS;
-	char *file;
-
-	header_end = header_end ? strchr(header_end, '\n') : NULL;
-	if (!header_end)
-		return CUDA_ERROR_INVALID_PTX;
-	header = (size_t)(header_end + 1 - text);
-	for (; part && status == CUDA_SUCCESS; part = next) {
-		next = strstr(part, GENIE_PTX_NEXT_FILE);
-		len = next ? (size_t)(next - part) : strlen(part);
-		if (next)
-			next += strlen(GENIE_PTX_NEXT_FILE);
-		file = malloc(header + len + 1);
-		if (!file)
-			return CUDA_ERROR_OUT_OF_MEMORY;
-		memcpy(file, text, header);
-		memcpy(file + header, part, len);
-		file[header + len] = '\0';
-		/* the first file has the header already */
-		status = drv->cuLinkAddData_v2(
-			link, CU_JIT_INPUT_PTX, part == text ? file + header : file,
-			(part == text ? len : header + len) + 1, "file", 0, NULL, NULL);
-		free(file);
-	}
-	return status;
-}
-
-static CUresult
-image_link(const struct genie_driver *drv, const char *text, CUmodule *ret_module)
-{
-	CUlinkState link = NULL;
-	void *code = NULL;
-	size_t size = 0;
-	CUresult status = drv->cuLinkCreate_v2(0, NULL, NULL, &link);
-
-	if (status != CUDA_SUCCESS)
-		return status;
-	status = files_link(drv, link, text);
-	if (status == CUDA_SUCCESS)
-		status = drv->cuLinkComplete(link, &code, &size);
-	if (status == CUDA_SUCCESS)
-		status = drv->cuModuleLoadData(ret_module, code);
-	drv->cuLinkDestroy(link); /* frees the code; the module has its own copy */
-	return status;
-}
-
-/* A program of several files in PTX: text, with the mark between them. */
-static bool
-image_is_joined(const struct genie_stored *image)
-{
-	return image->size > 0 && image->data[image->size - 1] == '\0' && image->data[0] != 0x7f &&
-	       strstr((const char *)image->data, GENIE_PTX_NEXT_FILE);
-}
-
 static CUresult
 module_load(struct genie_session *session, const unsigned char *hash, CUmodule *ret_module)
 {
@@ -176,10 +113,7 @@ module_load(struct genie_session *session, const unsigned char *hash, CUmodule *
 		return CUDA_ERROR_FILE_NOT_FOUND;
 	if (image_cut_short(image))
 		return CUDA_ERROR_INVALID_IMAGE;
-	if (session->backend->kind == GENIE_DEVICE_CUDA && image_is_joined(image))
-		status = image_link(session->drv, (const char *)image->data, ret_module);
-	else
-		status = session->drv->cuModuleLoadData(ret_module, image->data);
+	status = session->drv->cuModuleLoadData(ret_module, image->data);
 	if (status != CUDA_SUCCESS) {
 		if (session->backend->image_error)
 			why = session->backend->image_error();

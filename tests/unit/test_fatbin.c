@@ -282,57 +282,6 @@ Test(fatbin, wrappers_of_both_versions)
 	cr_assert_eq(genie_image_open_local(&image, &w), -EINVAL);
 }
 
-/* A program of two files: neither is complete, together they are. */
-Test(fatbin, parts_are_joined)
-{
-	static const char caller[] = ".version 8.0\n.target sm_80\n.address_size 64\n"
-				     ".extern .func helper;\n.entry k() { ret; }\n";
-	static const char callee[] = "// comment\n.version 8.0\n.target sm_80\n"
-				     ".address_size 64\n.func helper { ret; }\n"
-				     ".entry other() { ret; }\n";
-	static const char newer[] = ".version 8.0\n.target sm_90\n.address_size 64\n"
-				    ".entry newer() { ret; }\n";
-	struct builder linked, first, second;
-	const void *list[] = {first.data, second.data, NULL};
-	struct wrapper w = {0x466243b1, 2, linked.data, list};
-	struct genie_kernel_table table;
-	struct genie_image_entry entry;
-	struct genie_image image, alone;
-	size_t size;
-	void *data;
-
-	start(&linked);
-	start(&first);
-	start(&second);
-	add(&linked, 2, 90, 0, "x", 1);
-	add(&first, 2, 90, 0, "x", 1);
-	add(&first, 1, 80, GENIE_ENTRY_ZSTD, caller, sizeof(caller));
-	add(&second, 1, 80, GENIE_ENTRY_LZ4, callee, sizeof(callee));
-	add(&second, 1, 90, 0, newer, sizeof(newer));
-	cr_assert_eq(genie_image_open_local(&image, &w), 0);
-	/* linked machine code, where it fits, is a program already */
-	cr_assert_eq(genie_image_pick(&image, GENIE_IMAGE_SASS | GENIE_IMAGE_PTX, 9, 0, &entry), 0);
-	cr_assert_not(entry.prelinked);
-	cr_assert_eq(genie_image_pick(&image, GENIE_IMAGE_PTX, 8, 9, &entry), 0);
-	cr_assert_eq(genie_image_entry_extract(&entry, &data, &size), 0);
-	cr_assert_str_eq((char *)data,
-			 ".version 8.0\n.target sm_80\n.address_size 64\n"
-			 ".extern .func helper;\n.entry k() { ret; }\n\n" GENIE_PTX_NEXT_FILE
-			 "\n.func helper { ret; }\n.entry other() { ret; }\n\n");
-	cr_assert_eq(size, strlen(data) + 1);
-	cr_assert_eq(genie_image_open(&alone, data, size), 0);
-	free(data);
-	cr_assert_eq(genie_kernel_table_init(&table, &entry), 0);
-	cr_assert_eq(table.count, 2);
-	genie_kernel_table_fini(&table);
-	cr_assert_eq(genie_image_pick(&image, GENIE_IMAGE_PTX, 9, 0, &entry), 0);
-	cr_assert_eq(genie_kernel_table_init(&table, &entry), 0);
-	cr_assert_not_null(genie_kernel_table_find(&table, "newer"));
-	cr_assert_not_null(genie_kernel_table_find(&table, "k"));
-	genie_kernel_table_fini(&table);
-	cr_assert_eq(genie_image_entry_unpack(&entry, 100, &data, &size), -E2BIG);
-}
-
 /* Looks at all there is, wherever it leads: for damaged images, under a sanitizer. */
 static void
 explore(const void *data, size_t size)
