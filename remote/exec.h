@@ -14,6 +14,9 @@ CUresult genie_function_find(struct genie_session *session, CUfunction token,
 CUresult genie_launch_attrs(struct genie_session *session, CUlaunchAttribute *attrs,
 			    unsigned int count);
 
+/* Tokens of graph nodes become handles, in the memory of this command. */
+CUresult genie_nodes_find(struct genie_session *session, const CUgraphNode *nodes, size_t count);
+
 /* Forgets a module and its functions, without the driver. */
 void genie_module_drop(struct genie_session *session, struct genie_object *object);
 

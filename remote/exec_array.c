@@ -1,8 +1,10 @@
 /*
  * Calls whose arguments are structs with handles and pointers in them: copies of rectangles, and
  * textures and surfaces. Both sides of a copy are on the device; what has a host side was split by
- * the client. A pointer into the client's memory is refused: the driver would read ours.
+ * the client. A pointer into the client's memory is refused: the driver would read ours. So is a
+ * device address that is not the session's.
  */
+#include "remote/address.h"
 #include "remote/exec.h"
 
 static CUresult
@@ -17,14 +19,21 @@ array_find(struct genie_session *session, CUarray *array)
 	return (CUresult)object->status;
 }
 
-/* One side of a copy: device memory or an array, whose token becomes a handle. */
+/* One side of a copy: device memory, all of it the session's, or an array, whose token becomes a
+ * handle. A pitch or a height of 0 stands for what is copied. */
 static CUresult
-copy_side(struct genie_session *session, CUmemorytype type, CUarray *array)
+copy_side(struct genie_session *session, CUmemorytype type, CUarray *array, CUdeviceptr addr,
+	  struct genie_box *box)
 {
 	switch ((int)type) {
 	case CU_MEMORYTYPE_DEVICE:
 		*array = NULL;
-		return CUDA_SUCCESS;
+		if (!box->pitch && __builtin_add_overflow(box->x, box->width, &box->pitch))
+			return CUDA_ERROR_INVALID_VALUE;
+		if (!box->slice_height &&
+		    __builtin_add_overflow(box->y, box->height, &box->slice_height))
+			return CUDA_ERROR_INVALID_VALUE;
+		return genie_address_check_box(session, addr, box);
 	case CU_MEMORYTYPE_ARRAY:
 		return array_find(session, array);
 	default:
@@ -38,15 +47,28 @@ genie_exec_cuMemcpy2DAsync_v2(struct genie_session *session,
 {
 	struct genie_stream *stream = genie_stream_use(session, (uintptr_t)args->hStream);
 	CUDA_MEMCPY2D copy = *args->pCopy;
+	struct genie_box src = {.x = copy.srcXInBytes,
+				.y = copy.srcY,
+				.width = copy.WidthInBytes,
+				.height = copy.Height,
+				.depth = 1,
+				.pitch = copy.srcPitch};
+	struct genie_box dst = {.x = copy.dstXInBytes,
+				.y = copy.dstY,
+				.width = copy.WidthInBytes,
+				.height = copy.Height,
+				.depth = 1,
+				.pitch = copy.dstPitch};
 	CUresult status;
 
 	if (!stream)
 		return CUDA_ERROR_INVALID_HANDLE;
 	copy.srcHost = NULL;
 	copy.dstHost = NULL;
-	status = copy_side(session, copy.srcMemoryType, &copy.srcArray);
+	status = copy_side(session, copy.srcMemoryType, &copy.srcArray, copy.srcDevice, &src);
 	if (status == CUDA_SUCCESS)
-		status = copy_side(session, copy.dstMemoryType, &copy.dstArray);
+		status = copy_side(session, copy.dstMemoryType, &copy.dstArray, copy.dstDevice,
+				   &dst);
 	if (status != CUDA_SUCCESS)
 		return status;
 	return session->drv->cuMemcpy2DAsync_v2(&copy, stream->handle);
@@ -55,16 +77,32 @@ genie_exec_cuMemcpy2DAsync_v2(struct genie_session *session,
 static CUresult
 copy_3d(struct genie_session *session, CUDA_MEMCPY3D *copy)
 {
+	struct genie_box src = {.x = copy->srcXInBytes,
+				.y = copy->srcY,
+				.z = copy->srcZ,
+				.width = copy->WidthInBytes,
+				.height = copy->Height,
+				.depth = copy->Depth,
+				.pitch = copy->srcPitch,
+				.slice_height = copy->srcHeight};
+	struct genie_box dst = {.x = copy->dstXInBytes,
+				.y = copy->dstY,
+				.z = copy->dstZ,
+				.width = copy->WidthInBytes,
+				.height = copy->Height,
+				.depth = copy->Depth,
+				.pitch = copy->dstPitch,
+				.slice_height = copy->dstHeight};
 	CUresult status;
 
 	copy->srcHost = NULL;
 	copy->dstHost = NULL;
 	copy->reserved0 = NULL;
 	copy->reserved1 = NULL;
-	status = copy_side(session, copy->srcMemoryType, &copy->srcArray);
+	status = copy_side(session, copy->srcMemoryType, &copy->srcArray, copy->srcDevice, &src);
 	if (status != CUDA_SUCCESS)
 		return status;
-	return copy_side(session, copy->dstMemoryType, &copy->dstArray);
+	return copy_side(session, copy->dstMemoryType, &copy->dstArray, copy->dstDevice, &dst);
 }
 
 CUresult
@@ -93,9 +131,6 @@ genie_exec_cuGraphAddMemcpyNode(struct genie_session *session,
 	CUgraphNode node = NULL;
 	CUresult status;
 
-	/* The array of dependencies lies in memory of this command alone. */
-	CUgraphNode *dependencies = (CUgraphNode *)args->dependencies;
-
 	status = (CUresult)genie_session_resolve(session, GENIE_KIND_GRAPH, (uintptr_t)args->hGraph,
 						 &graph);
 	if (status == CUDA_SUCCESS)
@@ -103,16 +138,10 @@ genie_exec_cuGraphAddMemcpyNode(struct genie_session *session,
 							 (uintptr_t)args->ctx, &ctx);
 	if (status == CUDA_SUCCESS)
 		status = copy_3d(session, &copy);
-	for (size_t i = 0; status == CUDA_SUCCESS && dependencies && i < args->numDependencies;
-	     i++) {
-		void *handle = NULL;
-
-		status = (CUresult)genie_session_resolve(session, GENIE_KIND_GRAPHNODE,
-							 (uintptr_t)dependencies[i], &handle);
-		dependencies[i] = handle;
-	}
 	if (status == CUDA_SUCCESS)
-		status = session->drv->cuGraphAddMemcpyNode(&node, graph, dependencies,
+		status = genie_nodes_find(session, args->dependencies, args->numDependencies);
+	if (status == CUDA_SUCCESS)
+		status = session->drv->cuGraphAddMemcpyNode(&node, graph, args->dependencies,
 							    args->numDependencies, &copy, ctx);
 	if (status != CUDA_SUCCESS)
 		return status;
@@ -126,6 +155,7 @@ static CUresult
 resource_find(struct genie_session *session, CUDA_RESOURCE_DESC *desc)
 {
 	struct genie_object *object;
+	struct genie_box box;
 
 	switch ((int)desc->resType) {
 	case CU_RESOURCE_TYPE_ARRAY:
@@ -138,8 +168,14 @@ resource_find(struct genie_session *session, CUDA_RESOURCE_DESC *desc)
 		desc->res.mipmap.hMipmappedArray = object->handle;
 		return CUDA_SUCCESS;
 	case CU_RESOURCE_TYPE_LINEAR:
+		return genie_address_check(session, desc->res.linear.devPtr,
+					   desc->res.linear.sizeInBytes);
 	case CU_RESOURCE_TYPE_PITCH2D:
-		return CUDA_SUCCESS; /* device addresses */
+		box = (struct genie_box){.width = desc->res.pitch2D.pitchInBytes,
+					 .height = desc->res.pitch2D.height,
+					 .depth = 1,
+					 .pitch = desc->res.pitch2D.pitchInBytes};
+		return genie_address_check_box(session, desc->res.pitch2D.devPtr, &box);
 	default:
 		return CUDA_ERROR_INVALID_VALUE;
 	}

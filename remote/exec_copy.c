@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "remote/address.h"
 #include "remote/complete.h"
 #include "remote/exec.h"
 #include "remote/memory.h"
@@ -80,11 +81,15 @@ genie_exec_genieMemcpyHtoDInline(struct genie_session *session,
 {
 	struct genie_stream *stream = genie_stream_use(session, (uintptr_t)args->stream);
 	const void *data = args->data;
+	CUresult status;
 
 	if (!stream)
 		return CUDA_ERROR_INVALID_HANDLE;
 	if (!args->size)
 		return CUDA_SUCCESS;
+	status = genie_address_check(session, args->dst, args->size);
+	if (status != CUDA_SUCCESS)
+		return status;
 	if (genie_stream_capturing(session, stream)) {
 		data = keep(session, data, args->size);
 		if (!data)
@@ -127,7 +132,13 @@ genie_exec_genieMemcpyHtoDBulk(struct genie_session *session,
 		return CUDA_ERROR_INVALID_VALUE;
 	}
 	data = ptr;
-	if (stream && genie_stream_capturing(session, stream)) {
+	if (stream)
+		status = genie_address_check(session, args->dst, args->size);
+	if (status != CUDA_SUCCESS) {
+		bulk_in_happen(session, &done, status);
+		return status;
+	}
+	if (genie_stream_capturing(session, stream)) {
 		data = keep(session, ptr, args->size);
 		status = CUDA_ERROR_OUT_OF_MEMORY;
 		if (data)
@@ -136,9 +147,7 @@ genie_exec_genieMemcpyHtoDBulk(struct genie_session *session,
 		bulk_in_happen(session, &done, status);
 		return status;
 	}
-	if (stream)
-		status = session->drv->cuMemcpyHtoDAsync_v2(args->dst, data, args->size,
-							    stream->handle);
+	status = session->drv->cuMemcpyHtoDAsync_v2(args->dst, data, args->size, stream->handle);
 	/* The slot goes back in any case, when it is certain that nothing reads it. */
 	if (status != CUDA_SUCCESS || genie_complete_add(session, stream, &done) != CUDA_SUCCESS)
 		bulk_in_happen(session, &done, status);
@@ -155,7 +164,8 @@ genie_exec_genieMemcpyHtoDPinned(struct genie_session *session,
 		return CUDA_ERROR_INVALID_HANDLE;
 	if (!args->size)
 		return CUDA_SUCCESS;
-	if (!genie_memory_pinned(session, args->src, args->size))
+	if (!genie_memory_pinned(session, args->src, args->size) ||
+	    genie_address_check(session, args->dst, args->size) != CUDA_SUCCESS)
 		return CUDA_ERROR_INVALID_VALUE;
 	return session->drv->cuMemcpyHtoDAsync_v2(args->dst, (const void *)(uintptr_t)args->src,
 						  args->size, stream->handle);
@@ -191,7 +201,8 @@ genie_exec_genieMemcpyDtoHReply(struct genie_session *session,
 
 	if (!stream)
 		return CUDA_ERROR_INVALID_HANDLE;
-	if (args->size > GENIE_REPLY_MAX)
+	if (args->size > GENIE_REPLY_MAX ||
+	    genie_address_check(session, args->src, args->size) != CUDA_SUCCESS)
 		return CUDA_ERROR_INVALID_VALUE;
 	if (genie_stream_capturing(session, stream))
 		return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
@@ -239,6 +250,8 @@ genie_exec_genieMemcpyDtoHBulk(struct genie_session *session,
 	if (stream && genie_stream_capturing(session, stream))
 		status = CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
 	else if (stream)
+		status = genie_address_check(session, args->src, args->size);
+	if (status == CUDA_SUCCESS)
 		status = session->drv->cuMemcpyDtoHAsync_v2(done.ptr, args->src, args->size,
 							    stream->handle);
 	if (status != CUDA_SUCCESS || genie_complete_add(session, stream, &done) != CUDA_SUCCESS) {
@@ -259,7 +272,8 @@ genie_exec_genieMemcpyDtoHPinned(struct genie_session *session,
 		return CUDA_ERROR_INVALID_HANDLE;
 	if (!args->size)
 		return CUDA_SUCCESS;
-	if (!genie_memory_pinned(session, args->dst, args->size))
+	if (!genie_memory_pinned(session, args->dst, args->size) ||
+	    genie_address_check(session, args->src, args->size) != CUDA_SUCCESS)
 		return CUDA_ERROR_INVALID_VALUE;
 	return session->drv->cuMemcpyDtoHAsync_v2((void *)(uintptr_t)args->dst, args->src,
 						  args->size, stream->handle);

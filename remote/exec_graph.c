@@ -7,9 +7,8 @@
 
 #include "remote/exec.h"
 
-/* Tokens of nodes become handles, in the memory of this command. */
-static CUresult
-nodes_find(struct genie_session *session, const CUgraphNode *nodes, size_t count)
+CUresult
+genie_nodes_find(struct genie_session *session, const CUgraphNode *nodes, size_t count)
 {
 	CUgraphNode *handles = (CUgraphNode *)nodes;
 
@@ -52,7 +51,7 @@ genie_exec_genieGraphKernelNode(struct genie_session *session,
 	if (status == CUDA_SUCCESS)
 		status = genie_function_find(session, args->function, &params.func);
 	if (status == CUDA_SUCCESS)
-		status = nodes_find(session, args->dependencies, args->count);
+		status = genie_nodes_find(session, args->dependencies, args->count);
 	if (status == CUDA_SUCCESS)
 		status = session->drv->cuGraphAddKernelNode_v2(&node, graph, args->dependencies,
 							       args->count, &params);
@@ -170,7 +169,7 @@ genie_exec_genieGraphHostNode(struct genie_session *session,
 	status = (CUresult)genie_session_resolve(session, GENIE_KIND_GRAPH, (uintptr_t)args->graph,
 						 &graph);
 	if (status == CUDA_SUCCESS)
-		status = nodes_find(session, args->dependencies, args->count);
+		status = genie_nodes_find(session, args->dependencies, args->count);
 	if (status != CUDA_SUCCESS)
 		return status;
 	call = calloc(1, sizeof(*call));

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "remote/address.h"
 #include "remote/complete.h"
 #include "remote/exec.h"
 #include "remote/store.h"
@@ -176,6 +177,7 @@ genie_module_drop(struct genie_session *session, struct genie_object *object)
 	for (size_t i = 0; i < module->count; i++)
 		genie_object_drop(&session->objects, GENIE_KIND_FUNCTION, module->functions[i]);
 	free(module->functions);
+	genie_address_forget(session, module);
 	free(module);
 	genie_object_drop(&session->objects, GENIE_KIND_MODULE, object->token);
 }
@@ -231,8 +233,11 @@ genie_exec_genieModuleGlobal(struct genie_session *session,
 	status = module_find(session, args->module, &module);
 	if (status != CUDA_SUCCESS)
 		return status;
-	return session->drv->cuModuleGetGlobal_v2(args->addr, args->size, module->handle,
-						  args->name);
+	status = session->drv->cuModuleGetGlobal_v2(args->addr, args->size, module->handle,
+						    args->name);
+	if (status == CUDA_SUCCESS && genie_address_add(session, *args->addr, *args->size, module))
+		status = CUDA_ERROR_OUT_OF_MEMORY;
+	return status;
 }
 
 /* ---- functions ---- */

@@ -193,7 +193,7 @@ main(int argc, char **argv)
 {
 	struct genie_supervisor_opts opts = {
 		.device = "auto", .max_clients = CLIENTS_DEFAULT, .warm = -1, .ready_fd = -1};
-	const char *token = getenv("GENIE_TOKEN");
+	char *token = getenv("GENIE_TOKEN");
 
 	genie_log_init("genied");
 	if (!getenv("GENIE_LOG"))
@@ -204,7 +204,9 @@ main(int argc, char **argv)
 		if (strlen(token) > TOKEN_MAX)
 			die("GENIE_TOKEN: longer than %d bytes", TOKEN_MAX);
 		opts.token = strdup(token);
-		unsetenv("GENIE_TOKEN"); /* nothing that a worker starts needs it */
+		/* not even in the memory that the kernel shows as the process's environment */
+		explicit_bzero(token, strlen(token));
+		unsetenv("GENIE_TOKEN");
 	}
 	options_read(argc, argv, &opts);
 	if (!opts.listen_count) {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "remote/address.h"
 #include "remote/complete.h"
 #include "remote/exec.h"
 #include "remote/memory.h"
@@ -39,6 +40,8 @@ genie_session_init(struct genie_session *session, const struct genie_session_opt
 		error = genie_fence_init(session);
 	if (!error)
 		error = genie_memory_init(session);
+	if (!error)
+		error = genie_address_init(session);
 	if (!error)
 		error = genie_stage_init(session);
 	if (!error)
@@ -74,6 +77,7 @@ genie_session_fini(struct genie_session *session)
 	genie_objects_fini(&session->objects);
 	genie_stage_fini(session);
 	genie_memory_fini(session);
+	genie_address_fini(session);
 	genie_copy_fini(session);
 	genie_store_destroy(session->store);
 	session->store = NULL;

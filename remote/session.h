@@ -19,6 +19,7 @@
 #include "remote/object.h"
 #include "transport/port.h"
 
+struct genie_addresses;
 struct genie_completer;
 struct genie_ctx;
 struct genie_store;
@@ -97,6 +98,7 @@ struct genie_session {
 
 	struct genie_completer *completer; /* complete.c */
 	struct genie_memory *memory;       /* exec_memory.c */
+	struct genie_addresses *addresses; /* address.c */
 	struct genie_reply_stage *stage;   /* stage.c */
 	struct genie_store *store;         /* store.c */
 	void *capture_data; /* copies that belong to captured graphs, see exec_copy.c */

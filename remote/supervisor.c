@@ -117,6 +117,17 @@ forget(void *data)
 		close(sup->opts->ready_fd);
 }
 
+/* A worker runs what its client wrote, which must not find the token. */
+static void
+forget_as_worker(void *data)
+{
+	struct supervisor *sup = data;
+
+	forget(sup);
+	if (sup->opts->token)
+		explicit_bzero(sup->opts->token, strlen(sup->opts->token));
+}
+
 static _Noreturn void
 greeter_main(struct supervisor *sup, int fd, int sock)
 {
@@ -419,7 +430,7 @@ genie_supervisor_run(const struct genie_supervisor_opts *opts)
 	sup.pool = (struct genie_pool){.device = opts->device,
 				       .warm = opts->warm,
 				       .max_clients = opts->max_clients,
-				       .child = forget,
+				       .child = forget_as_worker,
 				       .data = &sup};
 	if (signals_open(&sup)) {
 		genie_error("signalfd: %m");

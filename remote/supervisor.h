@@ -14,7 +14,7 @@ struct genie_supervisor_opts {
 	const char *device; /* "auto", "cuda", "cpu", "record" */
 	const char *listen[GENIE_LISTEN_MAX];
 	size_t listen_count;
-	const char *token; /* NULL: none */
+	char *token; /* NULL: none; wiped in workers */
 	int max_clients;
 	int warm;     /* workers kept ready; -1 = as the device needs */
 	int ready_fd; /* -1: none */

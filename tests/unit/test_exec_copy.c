@@ -160,10 +160,14 @@ Test(exec_copy, pinned_copies_stay_inside_the_window)
 	};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		struct genie_args_genieMemcpyHtoDPinned up = {
-			.src = bad[i].addr, .size = bad[i].size, .stream = LEGACY};
-		struct genie_args_genieMemcpyDtoHPinned down = {
-			.dst = bad[i].addr, .size = bad[i].size, .stream = LEGACY};
+		struct genie_args_genieMemcpyHtoDPinned up = {.dst = FAKE_WINDOW,
+							      .src = bad[i].addr,
+							      .size = bad[i].size,
+							      .stream = LEGACY};
+		struct genie_args_genieMemcpyDtoHPinned down = {.dst = bad[i].addr,
+								.src = FAKE_WINDOW,
+								.size = bad[i].size,
+								.stream = LEGACY};
 
 		fake.errors = 0;
 		cr_assert_eq(fake_call(GENIE_OP_genieMemcpyHtoDPinned, &up, 1), 0);
@@ -172,8 +176,10 @@ Test(exec_copy, pinned_copies_stay_inside_the_window)
 	}
 	cr_assert_eq(device.copies, 0);
 	{
-		struct genie_args_genieMemcpyDtoHPinned down = {
-			.dst = base, .size = FAKE_PINNED_SIZE, .stream = LEGACY};
+		struct genie_args_genieMemcpyDtoHPinned down = {.dst = base,
+								.src = FAKE_WINDOW,
+								.size = FAKE_PINNED_SIZE,
+								.stream = LEGACY};
 
 		fake.errors = 0;
 		cr_assert_eq(fake_call(GENIE_OP_genieMemcpyDtoHPinned, &down, 1), 0);
@@ -203,7 +209,9 @@ Test(exec_copy, rectangles_never_name_host_memory)
 {
 	CUDA_MEMCPY2D copy = {.srcMemoryType = CU_MEMORYTYPE_HOST,
 			      .srcHost = &copy,
+			      .srcDevice = FAKE_WINDOW,
 			      .dstMemoryType = CU_MEMORYTYPE_DEVICE,
+			      .dstDevice = FAKE_WINDOW + 4096,
 			      .WidthInBytes = 4,
 			      .Height = 1};
 	CUDA_MEMCPY3D copy3 = {.srcMemoryType = CU_MEMORYTYPE_UNIFIED,

@@ -311,7 +311,7 @@ Test(exec_stream, commands_run_in_their_context)
 {
 	struct genie_args_genieCtxCreate second = {.ctx = TOKEN(CUcontext, GENIE_KIND_CTX, 0, 2)};
 	CUstream a = fake_stream(3);
-	struct genie_args_cuMemsetD8Async set = {.hStream = LEGACY};
+	struct genie_args_cuMemsetD8Async set = {.dstDevice = FAKE_WINDOW, .hStream = LEGACY};
 	unsigned int before;
 
 	cr_assert_eq(fake_call(GENIE_OP_genieCtxCreate, &second, 2), 0);

@@ -72,6 +72,12 @@ def check_wire(function: Function) -> None:
         if direction.verb == "new" and not value.pointer and not function.exec_manual:
             raise direction.place.error(
                 f"'new {name}' is passed by value: only 'exec manual' can make it")
+    for param in function.params:
+        if param.ctype == "CUdeviceptr" and not function.exec_manual and not any(
+                e.param == param.name and e.length for e in function.effects):
+            raise place.error(f"device address '{param.name}' of '{function.name}' cannot be "
+                              "checked: say what is read or written, with its length in bytes, "
+                              "or 'exec manual'")
     if function.query and (function.cls != "sync" or function.manual):
         raise place.error("'query' is for generated sync calls")
 

@@ -129,6 +129,10 @@ int32_t genie_session_name(struct genie_session *session, enum genie_kind kind, 
 /* The object is gone: the token means nothing any more. */
 void genie_session_drop(struct genie_session *session, enum genie_kind kind, uint64_t token);
 
+/* 0 when [@addr, @addr + @size) is device memory of the session, or the status the call fails
+ * with. */
+int32_t genie_session_address(struct genie_session *session, uint64_t addr, uint64_t size);
+
 /* ---- calls that the worker executes by hand: args hold tokens, as the client sent them ---- */
 """
 

@@ -3,7 +3,7 @@
 from typing import List
 
 from .ctext import banner, kind_macro, wrap
-from .model import Direction, Function, Param, Spec
+from .model import Direction, Effect, Function, Param, Spec
 
 INVALID = {"cuda": "CUDA_ERROR_NOT_SUPPORTED", "genie": "CUDA_ERROR_NOT_SUPPORTED",
            "native": "CUDA_ERROR_NOT_SUPPORTED", "nvml": "NVML_ERROR_NOT_SUPPORTED"}
@@ -57,6 +57,15 @@ class Thunk:
         value = f"args->{length.param}"
         return f"(size_t)*{value}" if length.deref else f"(size_t){value}"
 
+    def address(self, effect: Effect) -> None:
+        """A device address: all that the call touches must be the session's."""
+        length = effect.length
+        assert length
+        size = str(length.number) if length.kind == "number" else f"args->{length.param}"
+        self.before += [
+            f"\tif ((status = genie_session_address(session, args->{effect.param}, {size})))",
+            "\t\treturn status;"]
+
     def new(self, param: Param, direction: Direction) -> None:
         kind = kind_macro(direction.kind or "")
         self.declare.append(f"\t{param.pointee} made_{param.name} = 0;")
@@ -92,6 +101,8 @@ class Thunk:
                 self.new(param, direction)
             else:
                 self.ret(param, direction)
+        for effect in function.effects:
+            self.address(effect)
         table = "nvml" if function.library == "nvml" else "driver"
         call = (f"\tstatus = (int32_t)genie_session_{table}(session)->{function.name}("
                 f"{', '.join(self.arguments)});")

@@ -13,6 +13,8 @@ invoke_cuMemsetD8Async(struct genie_session *session, void *data)
 	if ((status = genie_session_resolve(session, GENIE_KIND_STREAM,
 		(uint64_t)(uintptr_t)args->hStream, &handle_hStream)))
 		return status;
+	if ((status = genie_session_address(session, args->dstDevice, args->N)))
+		return status;
 	status = (int32_t)genie_session_driver(session)->cuMemsetD8Async(args->dstDevice, args->uc,
 		args->N, (CUstream)(uintptr_t)handle_hStream);
 	return status;
