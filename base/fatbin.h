@@ -142,6 +142,7 @@ struct genie_kernel_table {
 	size_t count;
 	void *names;
 	struct genie_kernel_param *params;
+	bool prints; /* the code calls printf: it names vprintf, which the driver supplies */
 };
 
 /* Unpacks @entry and lists its kernels. 0, or as genie_image_entry_unpack(). */

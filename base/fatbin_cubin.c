@@ -341,7 +341,7 @@ cubin_resources(const struct cubin *cubin, struct genie_kernel_table *table)
 int
 genie_kernel_table_init_elf(struct genie_kernel_table *ret_table, const void *data, size_t size)
 {
-	static const char info[] = ".nv.info.";
+	static const char info[] = ".nv.info.", vprintf_name[] = "\0vprintf";
 	struct genie_kernel_table table;
 	struct genie_kernel_builder b = {0};
 	struct cubin cubin;
@@ -378,6 +378,8 @@ genie_kernel_table_init_elf(struct genie_kernel_table *ret_table, const void *da
 	if (r < 0)
 		return r;
 	cubin_resources(&cubin, &table);
+	/* as a whole string, in the names of symbols */
+	table.prints = memmem(data, size, vprintf_name, sizeof(vprintf_name)) != NULL;
 	*ret_table = table;
 	return 0;
 }

@@ -298,10 +298,9 @@ genie_kernel_table_init_ptx(struct genie_kernel_table *ret_table, const char *te
 {
 	struct lexer lexer = {.at = text, .end = text + size};
 	struct genie_kernel_builder b = {0};
+	int r;
 
 	while (lexer_next(&lexer)) {
-		int r;
-
 		if (!word_is(&lexer, ".entry"))
 			continue;
 		r = ptx_kernel(&b, &lexer);
@@ -310,5 +309,8 @@ genie_kernel_table_init_ptx(struct genie_kernel_table *ret_table, const char *te
 			return r;
 		}
 	}
-	return genie_kernel_builder_finish(&b, ret_table);
+	r = genie_kernel_builder_finish(&b, ret_table);
+	if (!r)
+		ret_table->prints = memmem(text, size, "vprintf", strlen("vprintf")) != NULL;
+	return r;
 }

@@ -37,6 +37,13 @@ genie_log_init(const char *name)
 }
 
 void
+genie_log_to(int fd)
+{
+	if (log_fd == STDERR_FILENO)
+		log_fd = fd;
+}
+
+void
 genie_log_write(enum genie_log_level level, const char *fmt, ...)
 {
 	int saved_errno = errno;

@@ -21,6 +21,8 @@ extern enum genie_log_level genie_log_level;
 
 /* Reads GENIE_LOG and GENIE_LOG_FILE; @who precedes each line ("genie", "genied", "genied[7]"). */
 void genie_log_init(const char *who);
+/* From here on lines that would go to standard error go to @fd, which stays open. */
+void genie_log_to(int fd);
 void genie_log_write(enum genie_log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 

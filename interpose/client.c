@@ -70,13 +70,15 @@ static pthread_cond_t output_more = PTHREAD_COND_INITIALIZER;
 static uint64_t printed; /* bytes */
 
 static void
-output_print(void *data, const char *text, size_t len)
+output_print(void *data, const char *text, size_t len, bool is_error)
 {
+	FILE *file = is_error ? stderr : stdout;
+
 	(void)data;
 	/* What a kernel printed goes where the driver would have put it. stdio, so that it keeps
 	 * its order with what the program printed. */
-	fwrite(text, 1, len, stdout);
-	fflush(stdout);
+	fwrite(text, 1, len, file);
+	fflush(file);
 	pthread_mutex_lock(&output_lock);
 	printed += len;
 	pthread_cond_broadcast(&output_more);

@@ -327,6 +327,17 @@ genie_code_table(struct genie_code *code, const struct genie_kernel_table **ret_
 	return status;
 }
 
+bool
+genie_code_prints(struct genie_code *code)
+{
+	bool prints;
+
+	pthread_mutex_lock(&code->lock);
+	prints = !code->listed || code->table.prints; /* not looked at: it may */
+	pthread_mutex_unlock(&code->lock);
+	return prints;
+}
+
 static CUresult
 code_check_locked(struct genie_code *code, int device, const char *what,
 		  struct genie_code_entry **ret_entry)
@@ -400,8 +411,7 @@ image_send_bulk(const uint8_t *hash, const uint8_t *data, size_t size)
 		uint64_t ref, ticket = 0;
 		int error;
 
-		genie_chan_bulk_lock(chan);
-		error = genie_chan_bulk_send(chan, data + done, args.size, false, &ref);
+		error = genie_chan_bulk_send(chan, data + done, args.size, &ref);
 		if (error == 0) {
 			args.ref = ref;
 			status = genie_call_ctx(GENIE_OP_genieImageBulk, &args, NULL, &ticket);
@@ -410,7 +420,6 @@ image_send_bulk(const uint8_t *hash, const uint8_t *data, size_t size)
 		} else {
 			status = genie_chan_failed(error);
 		}
-		genie_chan_bulk_unlock(chan);
 		done += args.size;
 	}
 	return status;

@@ -58,6 +58,8 @@ CUresult genie_code_table(struct genie_code *code, const struct genie_kernel_tab
  * nothing in the image fits @device. */
 CUresult genie_code_check(struct genie_code *code, int device, const char *what);
 /* The same, and makes sure that the server has the entry that fits; its name is @ret_hash. */
+/* Its kernels may call printf. */
+bool genie_code_prints(struct genie_code *code);
 CUresult genie_code_upload(struct genie_code *code, int device, const char *what,
 			   uint8_t ret_hash[GENIE_HASH_SIZE]);
 

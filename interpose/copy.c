@@ -108,8 +108,7 @@ capture_pinned(uint64_t dst, uint64_t src, uint64_t pinned, size_t size,
 /* ---- to the device ---- */
 
 static CUresult
-upload_chunk(CUdeviceptr dst, const void *src, size_t size, struct genie_stream *stream,
-	     bool borrow)
+upload_chunk(CUdeviceptr dst, const void *src, size_t size, struct genie_stream *stream)
 {
 	struct genie_chan *chan = genie_client_chan();
 	struct genie_args_genieMemcpyHtoDBulk args = {
@@ -118,26 +117,22 @@ upload_chunk(CUdeviceptr dst, const void *src, size_t size, struct genie_stream 
 	CUresult status;
 	int error;
 
-	genie_chan_bulk_lock(chan);
-	error = genie_chan_bulk_send(chan, src, size, borrow, &ref);
-	if (error != 0) {
-		genie_chan_bulk_unlock(chan);
+	error = genie_chan_bulk_send(chan, src, size, &ref);
+	if (error != 0)
 		return genie_chan_failed(error);
-	}
 	args.ref = ref;
 	status = submit(GENIE_OP_genieMemcpyHtoDBulk, &args, stream, &ticket);
 	if (ticket != 0)
 		genie_chan_bulk_sent(chan, ref, ticket);
-	genie_chan_bulk_unlock(chan);
 	return status;
 }
 
 static CUresult
-upload(CUdeviceptr dst, const void *src, size_t size, struct genie_stream *stream, bool borrow)
+upload(CUdeviceptr dst, const void *src, size_t size, struct genie_stream *stream)
 {
 	CUresult status = CUDA_SUCCESS;
 
-	if (size <= GENIE_INLINE_MAX && !borrow && genie_perf(GENIE_PERF_INLINE)) {
+	if (size <= GENIE_INLINE_MAX && genie_perf(GENIE_PERF_INLINE)) {
 		struct genie_args_genieMemcpyHtoDInline args = {
 			.dst = dst, .data = src, .size = size, .stream = genie_stream_wire(stream)};
 
@@ -146,7 +141,7 @@ upload(CUdeviceptr dst, const void *src, size_t size, struct genie_stream *strea
 	for (size_t done = 0; done < size && status == CUDA_SUCCESS;) {
 		size_t chunk = size - done < GENIE_BULK_CHUNK ? size - done : GENIE_BULK_CHUNK;
 
-		status = upload_chunk(dst + done, (const char *)src + done, chunk, stream, borrow);
+		status = upload_chunk(dst + done, (const char *)src + done, chunk, stream);
 		done += chunk;
 	}
 	return status;
@@ -198,22 +193,20 @@ to_device(CUdeviceptr dst, const void *src, size_t size, enum genie_side side,
 		/* The synchronous call sees what comes before it in its stream, functions too. */
 		if (sync && genie_hostfunc_pending())
 			status = genie_stream_synchronize(stream);
-		return status == CUDA_SUCCESS ? upload(dst, src, size, stream, false) : status;
+		return status == CUDA_SUCCESS ? upload(dst, src, size, stream) : status;
 	}
 	if (genie_pinned_shared()) { /* switched off: what the device still writes there counts */
 		status = genie_stream_synchronize(stream);
-		return status == CUDA_SUCCESS ? upload(dst, src, size, stream, false) : status;
+		return status == CUDA_SUCCESS ? upload(dst, src, size, stream) : status;
 	}
 	status = genie_copy_settle();
-	return status == CUDA_SUCCESS
-		       ? upload(dst, src, size, stream, !sync && size > GENIE_INLINE_MAX)
-		       : status;
+	return status == CUDA_SUCCESS ? upload(dst, src, size, stream) : status;
 }
 
 CUresult
 genie_copy_upload(CUdeviceptr dst, const void *src, size_t size, struct genie_stream *stream)
 {
-	return upload(dst, src, size, stream, false);
+	return upload(dst, src, size, stream);
 }
 
 CUresult
@@ -278,7 +271,6 @@ download_chunk(void *dst, CUdeviceptr src, size_t size, struct genie_stream *str
 	int error;
 
 	*ret_ticket = 0;
-	genie_chan_bulk_lock(chan);
 	error = genie_chan_bulk_expect(chan, dst, size, ret_ref);
 	if (error == 0) {
 		args.ref = *ret_ref;
@@ -286,7 +278,6 @@ download_chunk(void *dst, CUdeviceptr src, size_t size, struct genie_stream *str
 	} else {
 		status = genie_chan_failed(error);
 	}
-	genie_chan_bulk_unlock(chan);
 	return status;
 }
 

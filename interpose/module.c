@@ -67,6 +67,8 @@ genie_module_load_locked(struct genie_module *module, const char *what)
 	if (module->loaded)
 		return CUDA_SUCCESS;
 	status = genie_code_upload(module->code, module->object.ctx->device, what, hash);
+	if (genie_code_prints(module->code))
+		args.flags = GENIE_MODULE_PRINTS;
 	if (status == CUDA_SUCCESS)
 		status = genie_call_ctx(GENIE_OP_genieModuleLoad, &args, module->object.ctx, NULL);
 	module->loaded = status == CUDA_SUCCESS;

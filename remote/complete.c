@@ -73,10 +73,9 @@ happen(struct genie_session *session, struct genie_completion *entry, CUresult s
 {
 	struct genie_group *group = entry->group;
 
+	genie_session_printed(session, entry->event ? entry->event->handle : NULL, status);
 	if (status != CUDA_SUCCESS)
 		genie_session_error(session, entry->ticket, 0, status);
-	else if (entry->event && session->backend->printed)
-		session->backend->printed(session->backend, entry->event->handle);
 	if (!group) {
 		entry->fn(session, entry, status);
 		return;

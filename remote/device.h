@@ -11,6 +11,7 @@
 #ifndef GENIE_REMOTE_DEVICE_H
 #define GENIE_REMOTE_DEVICE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "genie_driver.h"
@@ -18,8 +19,8 @@
 
 /* What a backend may ask of its worker. Called on any thread. */
 struct genie_backend_events {
-	/* text printed by a kernel (printf, assert) */
-	void (*output)(void *data, const char *text, size_t len);
+	/* text printed by a kernel (printf); @is_error: said of a kernel that ended (assert) */
+	void (*output)(void *data, const char *text, size_t len, bool is_error);
 	void *data;
 };
 
@@ -33,8 +34,9 @@ struct genie_backend {
 	/* Why the last image could not be loaded: one line for the user, valid until the next call
 	 * on this thread. May be NULL. */
 	const char *(*image_error)(void);
-	/* The device has passed @event: hands what its kernels printed until then to events.output.
-	 * NULL: the backend does so by itself. Any thread. */
+	/* Hands what kernels printed, and what the driver said of them, to events.output. @event:
+	 * the device has passed it (with an error, maybe), NULL: nothing is known. NULL: the
+	 * backend does so by itself. Any thread. */
 	void (*printed)(const struct genie_backend *backend, CUevent event);
 	void (*close)(struct genie_backend *backend);
 	void *private;

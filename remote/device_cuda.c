@@ -16,11 +16,16 @@
 #include "base/log.h"
 #include "remote/device.h"
 
+/* What is written to a descriptor of this process. */
+struct captured {
+	int fd;     /* a file in memory; -1: not captured */
+	off_t read; /* what was handed on; guarded by cuda.lock */
+};
+
 struct cuda {
 	void *driver, *nvml;
-	int text_fd;          /* where standard output goes; -1: not captured */
-	pthread_mutex_t lock; /* guards text_read */
-	off_t text_read;      /* what was handed on */
+	struct captured out, err;
+	pthread_mutex_t lock;
 };
 
 /* What stands in a slot for a function that this driver does not have. Its arguments do not
@@ -77,38 +82,68 @@ is_genie(void *library)
 
 /*
  * What kernels print, the driver writes to this process's standard output when somebody waits for
- * the device in a way that flushes (CUDA programming guide, "formatted output"). So standard
- * output is a file in memory: a pipe could fill up while the driver writes and nobody reads.
+ * the device in a way that flushes (CUDA programming guide, "formatted output"), and what an
+ * assertion says to standard error when it notices the failure. So both are files in memory: a
+ * pipe could fill up while the driver writes and nobody reads.
  */
 static void
-text_capture(struct cuda *cuda)
+capture(struct captured *captured, const char *name, int fd)
 {
-	cuda->text_fd = memfd_create("genie-printf", MFD_CLOEXEC);
-	if (cuda->text_fd < 0 || fcntl(cuda->text_fd, F_SETFL, O_APPEND) ||
-	    dup2(cuda->text_fd, STDOUT_FILENO) < 0)
-		genie_warn("what kernels print cannot be passed on: %m");
+	captured->fd = memfd_create(name, MFD_CLOEXEC);
+	if (captured->fd >= 0 && !fcntl(captured->fd, F_SETFL, O_APPEND) &&
+	    dup2(captured->fd, fd) >= 0)
+		return;
+	genie_warn("what kernels print cannot be passed on: %m");
+	if (captured->fd >= 0)
+		close(captured->fd);
+	captured->fd = -1;
+}
+
+static void
+captured_pass_on_locked(const struct genie_backend *backend, struct captured *captured,
+			bool is_error)
+{
+	char text[4096];
+	ssize_t n;
+
+	while (captured->fd >= 0 &&
+	       (n = pread(captured->fd, text, sizeof(text), captured->read)) > 0) {
+		backend->events.output(backend->events.data, text, (size_t)n, is_error);
+		/* read once, kept no longer */
+		fallocate(captured->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, captured->read,
+			  n);
+		captured->read += n;
+	}
 }
 
 static void
 cuda_printed(const struct genie_backend *backend, CUevent event)
 {
 	struct cuda *cuda = backend->private;
-	char text[4096];
-	ssize_t n;
 
-	if (cuda->text_fd < 0 || !backend->events.output)
+	if (!backend->events.output)
 		return;
-	backend->drv.cuEventSynchronize(event); /* done already: this flushes */
+	if (event)
+		backend->drv.cuEventSynchronize(event); /* done already: this flushes */
 	fflush(stdout);
 	pthread_mutex_lock(&cuda->lock);
-	while ((n = pread(cuda->text_fd, text, sizeof(text), cuda->text_read)) > 0) {
-		backend->events.output(backend->events.data, text, (size_t)n);
-		/* read once, kept no longer */
-		fallocate(cuda->text_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			  cuda->text_read, n);
-		cuda->text_read += n;
-	}
+	captured_pass_on_locked(backend, &cuda->out, false);
+	captured_pass_on_locked(backend, &cuda->err, true);
 	pthread_mutex_unlock(&cuda->lock);
+}
+
+/* Our own log lines go where they went before. */
+static void
+text_capture(struct cuda *cuda)
+{
+	int log = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+
+	cuda->err.fd = -1;
+	capture(&cuda->out, "genie-printf", STDOUT_FILENO);
+	if (log < 0)
+		return;
+	genie_log_to(log);
+	capture(&cuda->err, "genie-assert", STDERR_FILENO);
 }
 
 static void

@@ -138,6 +138,8 @@ genie_exec_genieModuleLoad(struct genie_session *session, struct genie_args_geni
 	if (!module)
 		return CUDA_ERROR_OUT_OF_MEMORY;
 	status = module_load(session, args->hash, &handle);
+	if (args->flags & GENIE_MODULE_PRINTS)
+		atomic_store_explicit(&session->prints, true, memory_order_relaxed);
 	module->ctx = session->current;
 	module->handle = handle;
 	if (genie_object_bind(&session->objects, GENIE_KIND_MODULE, (uintptr_t)args->module, handle,

@@ -138,6 +138,19 @@ genie_session_error(struct genie_session *session, uint64_t ticket, uint32_t op,
 	genie_port_error(session->port, &error);
 }
 
+void
+genie_session_printed(struct genie_session *session, CUevent event, CUresult status)
+{
+	/* Asking the driver costs microseconds, so not for programs without printf. A kernel that
+	 * was ended may have said why: an assertion needs no printf. */
+	bool worth = status != CUDA_SUCCESS ? genie_status_sticky(status)
+					    : event && atomic_load_explicit(&session->prints,
+									    memory_order_relaxed);
+
+	if (worth && session->backend->printed)
+		session->backend->printed(session->backend, event);
+}
+
 /* ---- one command ---- */
 
 static bool
@@ -216,6 +229,8 @@ execute(struct genie_session *session, const struct genie_cmd *cmd)
 			    genie_op_desc(cmd->op)->name, (int)status);
 	if (session->deferred)
 		return 0;
+	if (status != CUDA_SUCCESS)
+		genie_session_printed(session, NULL, status);
 	if (cmd->flags & GENIE_CMD_REPLY)
 		answer(session, cmd, &pool, &call, status);
 	/* Who waits for an answer has the status in it; a lost context concerns everybody. */

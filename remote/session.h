@@ -93,8 +93,9 @@ struct genie_session {
 
 	uint64_t epoch; /* fence.c */
 	struct genie_fence *fence;
-	bool nvml_open;    /* nvml.c */
-	uint32_t captures; /* streams that the client began to capture and did not end */
+	_Atomic bool prints; /* a module with printf in it was loaded */
+	bool nvml_open;      /* nvml.c */
+	uint32_t captures;   /* streams that the client began to capture and did not end */
 
 	struct genie_completer *completer; /* complete.c */
 	struct genie_memory *memory;       /* exec_memory.c */
@@ -132,6 +133,10 @@ void genie_session_broken(struct genie_session *session, const char *fmt, ...)
 /* Tells the client of a failure that no reply carries. Any thread. */
 void genie_session_error(struct genie_session *session, uint64_t ticket, uint32_t op,
 			 CUresult status);
+
+/* The device has passed @event (NULL: none is known) with @status: the client gets what kernels
+ * printed before it hears of that. Costs nothing while nothing can have printed. Any thread. */
+void genie_session_printed(struct genie_session *session, CUevent event, CUresult status);
 
 /* The context is lost with this status: every later call fails. */
 bool genie_status_sticky(CUresult status);

@@ -341,12 +341,12 @@ port_open(struct worker *worker, const struct genie_control *order, int fd, char
 }
 
 static void
-output(void *data, const char *text, size_t len)
+output(void *data, const char *text, size_t len, bool is_error)
 {
 	static _Atomic uint64_t printed;
 	struct worker *worker = data;
 
-	genie_port_output(worker->port, text, len);
+	genie_port_output(worker->port, text, len, is_error);
 	/* A client that waited for the device can tell whether it has seen all of it. */
 	genie_port_progress(worker->port, GENIE_SLOT_OUTPUT,
 			    atomic_fetch_add_explicit(&printed, len, memory_order_relaxed) + len);

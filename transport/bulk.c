@@ -26,20 +26,6 @@ genie_bulk_fini(struct genie_bulk *bulk)
 	pthread_mutex_destroy(&bulk->lock);
 }
 
-/* A transport whose refs must have the order of tickets would lock here. These two name slots, in
- * any order: threads copy at the same time. */
-void
-genie_chan_bulk_lock(struct genie_chan *chan)
-{
-	(void)chan;
-}
-
-void
-genie_chan_bulk_unlock(struct genie_chan *chan)
-{
-	(void)chan;
-}
-
 static uint64_t
 progress_of(struct genie_chan *chan, uint32_t slot)
 {
@@ -78,8 +64,7 @@ up_take(void *data)
 }
 
 int
-genie_chan_bulk_send(struct genie_chan *chan, const void *src, size_t len, bool borrow,
-		     uint64_t *ret_ref)
+genie_chan_bulk_send(struct genie_chan *chan, const void *src, size_t len, uint64_t *ret_ref)
 {
 	struct slot_wait slot = {chan, -1};
 	struct genie_wait wait = {
@@ -90,8 +75,6 @@ genie_chan_bulk_send(struct genie_chan *chan, const void *src, size_t len, bool 
 	};
 	int ret;
 
-	/* Both transports read @src now, so there is nothing to borrow. */
-	(void)borrow;
 	if (genie_chan_dead(chan))
 		return -ECONNRESET;
 	if (len > GENIE_BULK_CHUNK)

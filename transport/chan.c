@@ -139,6 +139,8 @@ genie_chan_close(struct genie_chan *chan)
 	if (!chan)
 		return;
 	chan->closing = true;
+	/* First, while what a host function in hand waits for can still come. */
+	genie_events_stop(chan->events);
 	if (chan->area)
 		chan->ops->close(chan);
 	genie_events_destroy(chan->events);

@@ -29,8 +29,9 @@ struct genie_lane;
 struct genie_chan_events {
 	/* Run host function @id (cuLaunchHostFunc); the channel answers the worker afterwards. */
 	void (*host_func)(void *data, uint64_t id);
-	/* Text the device printed (printf, assert). Not NUL-terminated. */
-	void (*output)(void *data, const char *text, size_t len);
+	/* Text the device printed (printf), or what the driver had to say of a kernel that ended
+	 * (assert): @is_error, for standard error. Not NUL-terminated. */
+	void (*output)(void *data, const char *text, size_t len, bool is_error);
 	void *data;
 };
 
@@ -127,17 +128,11 @@ int genie_chan_wait(struct genie_chan *chan, uint32_t slot, uint64_t ticket);
 /* ---- bulk: data that does not pass through the ring ---- */
 
 /*
- * Sends @len bytes (at most GENIE_BULK_CHUNK) from @src; *ret_ref goes into the command that uses
- * them (genieMemcpyHtoDBulk). That command must be committed next: the caller holds the bulk lock
- * (genie_chan_bulk_lock) from here to the commit, so that refs and tickets have the same order.
- * Returns once @src may be changed, unless @borrow: then @src must stay as it is until the slot of
- * the stream has passed the command's ticket (pinned memory, copied asynchronously).
- * After the commit, call genie_chan_bulk_sent(chan, ref, ticket).
+ * Sends @len bytes (at most GENIE_BULK_CHUNK) from @src, which may be changed afterwards; *ret_ref
+ * goes into the command that uses them (genieMemcpyHtoDBulk). After that command's commit, call
+ * genie_chan_bulk_sent(chan, ref, ticket). Any number of threads at a time, in any order.
  */
-void genie_chan_bulk_lock(struct genie_chan *chan);
-void genie_chan_bulk_unlock(struct genie_chan *chan);
-int genie_chan_bulk_send(struct genie_chan *chan, const void *src, size_t len, bool borrow,
-			 uint64_t *ret_ref);
+int genie_chan_bulk_send(struct genie_chan *chan, const void *src, size_t len, uint64_t *ret_ref);
 void genie_chan_bulk_sent(struct genie_chan *chan, uint64_t ref, uint64_t ticket);
 
 /*

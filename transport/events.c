@@ -13,7 +13,7 @@
 
 struct event {
 	struct event *next;
-	bool is_output;
+	bool is_output, is_error;
 	uint64_t id;
 	size_t len;
 	char text[];
@@ -67,7 +67,8 @@ event_run(struct genie_events *events, const struct event *event)
 {
 	if (event->is_output) {
 		if (events->callbacks.output)
-			events->callbacks.output(events->callbacks.data, event->text, event->len);
+			events->callbacks.output(events->callbacks.data, event->text, event->len,
+						 event->is_error);
 		return;
 	}
 	if (events->callbacks.host_func)
@@ -80,17 +81,19 @@ events_thread(void *data)
 {
 	struct genie_events *events = data;
 	struct event *event;
+	bool run;
 
 	pthread_mutex_lock(&events->lock);
-	while (!events->stop) {
-		event = events_take_locked(events);
+	while ((event = events_take_locked(events)) || !events->stop) {
 		if (!event) {
 			/* Not in relax.c: nobody waits for this thread to be quick. */
 			pthread_cond_wait(&events->more, &events->lock);
 			continue;
 		}
+		run = event->is_output || !events->stop;
 		pthread_mutex_unlock(&events->lock);
-		event_run(events, event);
+		if (run)
+			event_run(events, event);
 		free(event);
 		pthread_mutex_lock(&events->lock);
 	}
@@ -103,6 +106,8 @@ events_add_locked(struct genie_events *events, struct event *event)
 {
 	int ret = 0;
 
+	if (events->stop)
+		return -ESHUTDOWN;
 	if (!events->started) {
 		/* The default stack: host functions are the program's code. */
 		ret = genie_helper_start(&events->thread, "genie-events", 0, events_thread, events);
@@ -131,11 +136,12 @@ genie_events_host_func(struct genie_events *events, uint64_t id)
 	pthread_mutex_unlock(&events->lock);
 	if (ret < 0)
 		free(event);
-	return ret;
+	/* When the channel closes nobody runs functions any more, which is no failure. */
+	return ret == -ESHUTDOWN ? 0 : ret;
 }
 
 void
-genie_events_output(struct genie_events *events, const char *text, size_t len)
+genie_events_output(struct genie_events *events, const char *text, size_t len, bool is_error)
 {
 	struct event *event = calloc(1, sizeof(*event) + len);
 	int ret = -ENOMEM;
@@ -143,6 +149,7 @@ genie_events_output(struct genie_events *events, const char *text, size_t len)
 	if (!event)
 		return;
 	event->is_output = true;
+	event->is_error = is_error;
 	event->len = len;
 	memcpy(event->text, text, len);
 	pthread_mutex_lock(&events->lock);
@@ -158,18 +165,28 @@ genie_events_output(struct genie_events *events, const char *text, size_t len)
 }
 
 void
+genie_events_stop(struct genie_events *events)
+{
+	bool join;
+
+	pthread_mutex_lock(&events->lock);
+	join = events->started;
+	events->started = false;
+	events->stop = true;
+	pthread_cond_signal(&events->more);
+	pthread_mutex_unlock(&events->lock);
+	if (join)
+		pthread_join(events->thread, NULL);
+}
+
+void
 genie_events_destroy(struct genie_events *events)
 {
 	struct event *event;
 
 	if (!events)
 		return;
-	pthread_mutex_lock(&events->lock);
-	events->stop = true;
-	pthread_cond_signal(&events->more);
-	pthread_mutex_unlock(&events->lock);
-	if (events->started)
-		pthread_join(events->thread, NULL);
+	genie_events_stop(events);
 	while ((event = events_take_locked(events)))
 		free(event);
 	pthread_cond_destroy(&events->more);

@@ -15,11 +15,11 @@ enum genie_frame_type {
 	GENIE_FRAME_REPLY = 1,    /* to the client: struct genie_reply, payload; .lane says whose */
 	GENIE_FRAME_PROGRESS = 2, /* to the client: struct genie_progress */
 	GENIE_FRAME_ERROR = 3,    /* to the client: struct genie_async_error */
-	GENIE_FRAME_HOST_FUNC =
-		4,              /* to the client: uint64_t id; over TCP a genie_progress, below */
-	GENIE_FRAME_OUTPUT = 5, /* to the client: text */
-	GENIE_FRAME_HOST_DONE = 6, /* to the worker: uint64_t id */
+	GENIE_FRAME_HOST_FUNC = 4, /* to the client: uint64_t id; TCP: GENIE_FRAME_CALL_SLOT */
+	GENIE_FRAME_OUTPUT = 5,    /* to the client: text for its standard output */
+	GENIE_FRAME_HOST_DONE = 6, /* to the worker: uint64_t id; TCP: GENIE_BULK_HOST_DONE */
 	GENIE_FRAME_BYE = 7,       /* to the worker: uint64_t 0; the client closes */
+	GENIE_FRAME_COMPLAINT = 8, /* to the client: text for its standard error */
 };
 
 struct genie_frame {
@@ -36,14 +36,15 @@ _Static_assert(sizeof(struct genie_frame) == 8, "wire");
 #define GENIE_FRAME_MAX (sizeof(struct genie_reply) + GENIE_REPLY_MAX)
 
 /*
- * Over TCP the client's messages travel among the commands: a struct genie_cmd with this flag and
- * ticket 0, its payload a struct genie_frame and that frame's payload.
+ * Over TCP the answer of a host function travels to the worker as a bulk frame with this slot, no
+ * bytes, and the id as its ticket: never among the commands, where it would wait behind one that
+ * waits for it. (Version 1 sent it there, as a command with flag 0x4000; that flag stays unused.)
  */
-#define GENIE_CMD_MESSAGE 0x4000
+#define GENIE_BULK_HOST_DONE UINT32_MAX
 
 /* Bulk bytes over TCP, on their own connection, both ways. */
 struct genie_bulk_frame {
-	uint32_t slot;
+	uint32_t slot;   /* of staging, or GENIE_BULK_HOST_DONE */
 	uint32_t len;    /* bytes that follow, at most GENIE_BULK_CHUNK */
 	uint64_t ticket; /* to the client: of the command; to the worker: 0 */
 };

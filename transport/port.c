@@ -199,13 +199,14 @@ genie_port_host_done(struct genie_port *port, uint64_t id)
 }
 
 void
-genie_port_output(struct genie_port *port, const char *text, size_t len)
+genie_port_output(struct genie_port *port, const char *text, size_t len, bool is_error)
 {
+	enum genie_frame_type type = is_error ? GENIE_FRAME_COMPLAINT : GENIE_FRAME_OUTPUT;
 	size_t part;
 
 	for (; len && !genie_port_is_dead(port); text += part, len -= part) {
 		part = len < GENIE_REPLY_MAX ? len : GENIE_REPLY_MAX;
-		port->ops->send(port, GENIE_FRAME_OUTPUT, text, part);
+		port->ops->send(port, type, text, part);
 	}
 }
 

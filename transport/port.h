@@ -89,13 +89,21 @@ void genie_port_progress(struct genie_port *port, uint32_t slot, uint64_t ticket
  * replaces one that is not). */
 void genie_port_error(struct genie_port *port, const struct genie_async_error *error);
 
-/* Asks the client to run host function @id; @done is called (any thread) when it has, or when the
- * client is gone. */
+/*
+ * Asks the client to run host function @id; @done is called when it has, or when the client is
+ * gone. Once, on a thread of the port that does nothing but receive: @done may not wait.
+ *
+ * So the answer never waits behind a command: whatever the issuing and the completing thread wait
+ * for (memory that a stream still uses, a graph that runs on the issuing thread), a host function
+ * in front of it ends. A transport keeps this by receiving answers where nothing waits for the
+ * device: over shared memory the watcher of the socket, over TCP the receiver of bulk data, which
+ * only ever gets data for slots that are free.
+ */
 int genie_port_host_func(struct genie_port *port, uint64_t id, void (*done)(void *data),
 			 void *data);
 
-/* Sends text the device printed. */
-void genie_port_output(struct genie_port *port, const char *text, size_t len);
+/* Sends text the device printed, or (@is_error) what the driver says of a kernel that failed. */
+void genie_port_output(struct genie_port *port, const char *text, size_t len, bool is_error);
 
 /*
  * Bulk data of one command. in: @ptr is where the @len bytes of @ref are (waits for them); call

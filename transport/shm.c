@@ -64,7 +64,9 @@ take_frame(struct shm_chan *shm, const struct genie_frame *frame, const void *pa
 		memcpy(&id, payload, sizeof(id));
 		return genie_events_host_func(shm->chan.events, id);
 	case GENIE_FRAME_OUTPUT:
-		genie_events_output(shm->chan.events, payload, frame->len);
+	case GENIE_FRAME_COMPLAINT:
+		genie_events_output(shm->chan.events, payload, frame->len,
+				    frame->type == GENIE_FRAME_COMPLAINT);
 		return 0;
 	}
 	return -EPROTO;

@@ -335,7 +335,6 @@ tcp_open_session(struct genie_chan *chan, struct genie_conn *conn, char *err, si
 	struct tcp_chan *tcp = tcp_of(chan);
 	int ret;
 
-	pthread_mutex_init(&tcp->done_lock, NULL);
 	pthread_mutex_init(&tcp->wait_lock, NULL);
 	pthread_mutex_init(&tcp->bulk_lock, NULL);
 	atomic_init(&tcp->bulk_slot, -1);
@@ -391,10 +390,8 @@ tcp_close_session(struct genie_chan *chan)
 	genie_frames_fini(&tcp->frames);
 	free(tcp->bulk_in.scratch);
 	free(tcp->tx);
-	free(tcp->done);
 	pthread_mutex_destroy(&tcp->bulk_lock);
 	pthread_mutex_destroy(&tcp->wait_lock);
-	pthread_mutex_destroy(&tcp->done_lock);
 }
 
 const struct genie_chan_ops genie_tcp_ops = {

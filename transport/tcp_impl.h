@@ -52,11 +52,6 @@ struct tcp_chan {
 	struct genie_drain drain;
 	uint8_t *tx;
 	size_t tx_start, tx_end;
-	/* Host functions that have run, to be told: any thread adds, the sender takes. */
-	pthread_mutex_t done_lock;
-	uint64_t *done;
-	size_t done_size;
-	_Atomic size_t done_count;
 
 	/* The receiver's; held by who set rx_busy. */
 	_Alignas(GENIE_AREA_LINE) _Atomic bool rx_busy;

@@ -72,20 +72,6 @@ tcp_port_close(struct genie_port *port)
 
 /* ---- commands ---- */
 
-/* A client's message among the commands. */
-static int
-take_message(struct tcp_port *tcp, const struct genie_cmd *cmd)
-{
-	const struct genie_frame *frame = (const struct genie_frame *)(cmd + 1);
-	uint64_t id;
-
-	if (cmd->len != sizeof(*cmd) + sizeof(*frame) + sizeof(id) ||
-	    frame->type != GENIE_FRAME_HOST_DONE || frame->len != sizeof(id))
-		return -EPROTO;
-	memcpy(&id, frame + 1, sizeof(id));
-	return genie_port_host_done(&tcp->port, id);
-}
-
 /* The next command of what has been received: 1, 0 when it is not whole yet, or -EPROTO. */
 static int
 take_command(struct tcp_port *tcp)
@@ -93,25 +79,16 @@ take_command(struct tcp_port *tcp)
 	const struct genie_cmd *cmd;
 	size_t have;
 
-	for (;;) {
-		cmd = (const struct genie_cmd *)(tcp->rx + tcp->rx_start);
-		have = tcp->rx_end - tcp->rx_start;
-		if (have < sizeof(*cmd))
-			return 0;
-		if (cmd->len < sizeof(*cmd) || cmd->len > GENIE_CMD_MAX || cmd->len % 8) {
-			snprintf(tcp->why, sizeof(tcp->why), "command of length 0x%x", cmd->len);
-			return -EPROTO;
-		}
-		if (have < cmd->len)
-			return 0;
-		if (!(cmd->flags & GENIE_CMD_MESSAGE))
-			break;
-		if (take_message(tcp, cmd) < 0) {
-			snprintf(tcp->why, sizeof(tcp->why), "a message that makes no sense");
-			return -EPROTO;
-		}
-		tcp->rx_start += cmd->len;
+	cmd = (const struct genie_cmd *)(tcp->rx + tcp->rx_start);
+	have = tcp->rx_end - tcp->rx_start;
+	if (have < sizeof(*cmd))
+		return 0;
+	if (cmd->len < sizeof(*cmd) || cmd->len > GENIE_CMD_MAX || cmd->len % 8) {
+		snprintf(tcp->why, sizeof(tcp->why), "command of length 0x%x", cmd->len);
+		return -EPROTO;
 	}
+	if (have < cmd->len)
+		return 0;
 	if (cmd->ticket != tcp->next || cmd->lane >= GENIE_AREA_LANES) {
 		snprintf(tcp->why, sizeof(tcp->why),
 			 "command 0x%llx of lane 0x%x instead of 0x%llx",

@@ -1,8 +1,8 @@
 /*
  * TCP, the worker's end: the bulk connection. A receiver puts what the client sends straight into
- * the staging slots it names; a sender sends slots that the device has filled. Neither ever waits
- * for the device: the client only sends to slots that are free, and says where it wants data only
- * when it has a place for it.
+ * the staging slots it names, and hears which host functions have run; a sender sends slots that
+ * the device has filled. Neither ever waits for the device or for a command: the client only sends
+ * to slots that are free, and says where it wants data only when it has a place for it.
  */
 #include <errno.h>
 #include <poll.h>
@@ -61,6 +61,16 @@ bulk_read(struct tcp_port *tcp, void *buf, size_t len)
 	return !in.left && !genie_port_is_dead(&tcp->port);
 }
 
+/* False: there is no such function, and the session is over. */
+static bool
+take_host_done(struct tcp_port *tcp, const struct genie_bulk_frame *head)
+{
+	if (!head->len && !genie_port_host_done(&tcp->port, head->ticket))
+		return true;
+	genie_port_die(&tcp->port, -EPROTO, "an answer of a host function nobody asked for");
+	return false;
+}
+
 static void *
 receiver_thread(void *data)
 {
@@ -69,6 +79,11 @@ receiver_thread(void *data)
 	struct tcp_up *up;
 
 	while (bulk_read(tcp, &head, sizeof(head))) {
+		if (head.slot == GENIE_BULK_HOST_DONE) {
+			if (!take_host_done(tcp, &head))
+				break;
+			continue;
+		}
 		if (head.slot >= GENIE_BULK_UP || head.len > GENIE_BULK_CHUNK ||
 		    atomic_load_explicit(&tcp->up[head.slot].state, memory_order_seq_cst) !=
 			    TCP_UP_FREE) {

@@ -93,7 +93,9 @@ take_frame(struct tcp_chan *tcp, const struct genie_frame *frame, const void *pa
 		progress.slot = GENIE_FRAME_CALL_SLOT;
 		return take_progress(tcp, &progress);
 	case GENIE_FRAME_OUTPUT:
-		genie_events_output(tcp->chan.events, payload, frame->len);
+	case GENIE_FRAME_COMPLAINT:
+		genie_events_output(tcp->chan.events, payload, frame->len,
+				    frame->type == GENIE_FRAME_COMPLAINT);
 		return 0;
 	}
 	return -EPROTO;

@@ -8,47 +8,13 @@
 #include "transport/net.h"
 #include "transport/tcp_impl.h"
 
-struct done_message {
-	struct genie_cmd cmd;
-	struct genie_frame frame;
-	uint64_t id;
-};
-_Static_assert(sizeof(struct done_message) == 40, "wire");
-
 /* ---- filling the buffer ---- */
-
-static void
-add_done_messages(struct tcp_chan *tcp)
-{
-	size_t taken = 0;
-
-	if (!atomic_load_explicit(&tcp->done_count, memory_order_seq_cst))
-		return;
-	pthread_mutex_lock(&tcp->done_lock);
-	while (taken < tcp->done_count &&
-	       TCP_TX_SIZE - tcp->tx_end >= sizeof(struct done_message)) {
-		struct done_message message = {
-			.cmd = {.len = sizeof(message),
-				.op = GENIE_OP_NOP,
-				.flags = GENIE_CMD_MESSAGE},
-			.frame = {.len = sizeof(message.id), .type = GENIE_FRAME_HOST_DONE},
-			.id = tcp->done[taken++],
-		};
-
-		memcpy(tcp->tx + tcp->tx_end, &message, sizeof(message));
-		tcp->tx_end += sizeof(message);
-	}
-	memmove(tcp->done, tcp->done + taken, (tcp->done_count - taken) * sizeof(*tcp->done));
-	atomic_fetch_sub_explicit(&tcp->done_count, taken, memory_order_seq_cst);
-	pthread_mutex_unlock(&tcp->done_lock);
-}
 
 static int
 fill_buffer(struct tcp_chan *tcp)
 {
 	int n;
 
-	add_done_messages(tcp);
 	while ((n = genie_drain_next(&tcp->drain, tcp->tx + tcp->tx_end,
 				     TCP_TX_SIZE - tcp->tx_end)) > 0)
 		tcp->tx_end += (size_t)n;
@@ -99,8 +65,6 @@ rings_have_something(const struct tcp_chan *tcp)
 	const struct genie_area *area = tcp->chan.area;
 	uint32_t count = atomic_load_explicit(&area->ring_count, memory_order_seq_cst);
 
-	if (atomic_load_explicit(&tcp->done_count, memory_order_seq_cst))
-		return true;
 	for (uint32_t i = 0; i < count; i++)
 		if (atomic_load_explicit(&area->rings[i].tail, memory_order_seq_cst) !=
 		    atomic_load_explicit(&area->rings[i].head, memory_order_seq_cst))
@@ -204,36 +168,6 @@ tcp_pump_thread(void *data)
 	return NULL;
 }
 
-void
-tcp_host_done(struct genie_chan *chan, uint64_t id)
-{
-	struct tcp_chan *tcp = tcp_of(chan);
-	bool ok = true;
-
-	pthread_mutex_lock(&tcp->done_lock);
-	if (tcp->done_count == tcp->done_size) {
-		size_t size = tcp->done_size ? tcp->done_size * 2 : 64;
-		uint64_t *done = realloc(tcp->done, size * sizeof(*done));
-
-		ok = done != NULL;
-		if (ok) {
-			tcp->done = done;
-			tcp->done_size = size;
-		}
-	}
-	if (ok) {
-		tcp->done[tcp->done_count] = id;
-		atomic_fetch_add_explicit(&tcp->done_count, 1, memory_order_seq_cst);
-	}
-	pthread_mutex_unlock(&tcp->done_lock);
-	if (!ok) {
-		genie_chan_die(chan, "out of memory");
-		return;
-	}
-	tcp_pump(tcp);
-	genie_bell_ring(&chan->area->work);
-}
-
 /* ---- bulk ---- */
 
 struct bulk_out {
@@ -254,17 +188,16 @@ bulk_out_ready(void *data)
 	return !out->left || genie_chan_is_dead(&out->tcp->chan);
 }
 
-int
-tcp_bulk_up(struct genie_chan *chan, unsigned slot, const void *src, size_t len)
+/* One whole frame, whoever else sends at the same time. */
+static int
+send_bulk_frame(struct tcp_chan *tcp, struct genie_bulk_frame *head, const void *payload)
 {
-	struct tcp_chan *tcp = tcp_of(chan);
-	struct genie_bulk_frame head = {.slot = slot, .len = (uint32_t)len};
 	struct bulk_out out = {
 		.tcp = tcp,
-		.iov = {{&head, sizeof(head)}, {(void *)src, len}},
-		.left = sizeof(head) + len,
+		.iov = {{head, sizeof(*head)}, {(void *)payload, head->len}},
+		.left = sizeof(*head) + head->len,
 	};
-	struct pollfd pollfd = {.fd = chan->fds[TCP_FD_BULK], .events = POLLOUT};
+	struct pollfd pollfd = {.fd = tcp->chan.fds[TCP_FD_BULK], .events = POLLOUT};
 	struct genie_wait wait = {
 		.reason = "room in the bulk socket",
 		.ready = bulk_out_ready,
@@ -278,6 +211,23 @@ tcp_bulk_up(struct genie_chan *chan, unsigned slot, const void *src, size_t len)
 	pthread_mutex_unlock(&tcp->bulk_lock);
 	if (out.left)
 		return -ECONNRESET;
-	atomic_fetch_add_explicit(&chan->bytes_sent, sizeof(head) + len, memory_order_relaxed);
+	atomic_fetch_add_explicit(&tcp->chan.bytes_sent, sizeof(*head) + head->len,
+				  memory_order_relaxed);
 	return 0;
+}
+
+int
+tcp_bulk_up(struct genie_chan *chan, unsigned slot, const void *src, size_t len)
+{
+	struct genie_bulk_frame head = {.slot = slot, .len = (uint32_t)len};
+
+	return send_bulk_frame(tcp_of(chan), &head, src);
+}
+
+void
+tcp_host_done(struct genie_chan *chan, uint64_t id)
+{
+	struct genie_bulk_frame head = {.slot = GENIE_BULK_HOST_DONE, .ticket = id};
+
+	send_bulk_frame(tcp_of(chan), &head, NULL);
 }

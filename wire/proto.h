@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #define GENIE_WIRE_MAGIC   UINT64_C(0x0031454e4945471a) /* "\x1aGENIE1\0" */
-#define GENIE_WIRE_VERSION 1
+#define GENIE_WIRE_VERSION 2
 
 /* Limits both sides rely on. */
 #define GENIE_LANES_MAX   64                  /* command rings of one session */
@@ -49,12 +49,9 @@
 #define GENIE_SLOT_BULK_DOWN 852032u /* + staging slot, worker to client: filled */
 #define GENIE_SLOT_CTX       852096u /* + index of the context's token: all its streams */
 #define GENIE_SLOT_CTXS      1024u
-#define GENIE_SLOT_OUTPUT    853120u /* not a ticket: bytes that the device printed so far */
+#define GENIE_SLOT_OUTPUT    853120u /* no ticket: bytes of text sent so far, see frame.h */
 
-/*
- * A command. The payload follows: the args struct of op, encoded by wire/codec.c (or, for the hot
- * ops named in wire/hot.h, the fixed struct itself and what it measures).
- */
+/* A command. The payload follows: the args struct of op, encoded by wire/codec.c. */
 struct genie_cmd {
 	uint32_t len;    /* header and payload, a multiple of 8, at most GENIE_CMD_MAX */
 	uint16_t op;     /* api/opcodes.txt; GENIE_OP_NOP pads a ring to its end */
@@ -182,6 +179,9 @@ struct genie_device_info {
 #define GENIE_IMAGE_PTX  1 /* PTX text */
 #define GENIE_IMAGE_SASS 2 /* cubins of this device's architecture */
 #define GENIE_IMAGE_ANY  4 /* takes any image, runs none (record) */
+
+/* genieModuleLoad: flags. */
+#define GENIE_MODULE_PRINTS 1u /* its kernels may call printf: ask the device for text */
 
 _Static_assert(sizeof(struct genie_cmd) == 24, "wire");
 _Static_assert(sizeof(struct genie_reply) == 16, "wire");

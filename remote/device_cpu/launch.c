@@ -88,7 +88,18 @@ print(void *data, const char *text, size_t len)
 
 	(void)data;
 	if (backend && backend->events.output)
-		backend->events.output(backend->events.data, text, len);
+		backend->events.output(backend->events.data, text, len, false);
+}
+
+/* What an assertion that failed says. */
+static void
+complain(void *data, const char *text, size_t len)
+{
+	const struct genie_backend *backend = genie_cpu.backend;
+
+	(void)data;
+	if (backend && backend->events.output)
+		backend->events.output(backend->events.data, text, len, true);
 }
 
 CUresult
@@ -100,6 +111,7 @@ genie_cpu_kernel_run(struct genie_cpu_context *ctx, const struct genie_cpu_kerne
 		.params = kernel->params,
 		.params_size = kernel->params_size,
 		.output = print,
+		.complain = complain,
 	};
 	struct ptx_fault fault = {0};
 	CUresult status;

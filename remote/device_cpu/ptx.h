@@ -81,6 +81,8 @@ struct ptx_launch {
 	const void *params; /* packed buffer */
 	size_t params_size;
 	void (*output)(void *data, const char *text, size_t len); /* device printf */
+	/* what an assertion that fails says; NULL: output gets it */
+	void (*complain)(void *data, const char *text, size_t len);
 	void *output_data;
 };
 /* Runs the kernel to its end on all cores. Thread-safe for different launches. */

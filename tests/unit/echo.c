@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,6 +123,28 @@ host(struct server *server, const struct genie_cmd *cmd)
 	return genie_port_host_func(server->port, args->slot, host_done, mark);
 }
 
+static void
+block_done(void *data)
+{
+	sem_post(data);
+}
+
+/* The thread that reads commands waits for the client: the answer must not come among them. */
+static int
+block(struct server *server, const struct genie_cmd *cmd)
+{
+	const struct echo_mark *args = (const struct echo_mark *)(cmd + 1);
+	sem_t done;
+	int ret;
+
+	sem_init(&done, 0, 0);
+	ret = genie_port_host_func(server->port, args->slot, block_done, &done);
+	while (!ret && sem_wait(&done))
+		;
+	sem_destroy(&done);
+	return ret ? ret : genie_port_reply(server->port, cmd->lane, cmd->ticket, 0, NULL, 0);
+}
+
 static int
 execute(struct server *server, const struct genie_cmd *cmd)
 {
@@ -156,8 +179,13 @@ execute(struct server *server, const struct genie_cmd *cmd)
 	case ECHO_HOST:
 		return host(server, cmd);
 	case ECHO_OUTPUT:
-		genie_port_output(port, payload, len);
+		genie_port_output(port, payload, len, false);
 		return 0;
+	case ECHO_COMPLAIN:
+		genie_port_output(port, payload, len, true);
+		return 0;
+	case ECHO_BLOCK:
+		return block(server, cmd);
 	case ECHO_PINNED:
 		return pinned(server, cmd);
 	case ECHO_SIZED:
@@ -387,14 +415,12 @@ put(struct genie_chan *chan, struct genie_lane *lane, uint16_t op, uint64_t offs
 
 	while (len && !ret) {
 		bulk.len = len < GENIE_BULK_CHUNK ? len : GENIE_BULK_CHUNK;
-		genie_chan_bulk_lock(chan);
-		ret = genie_chan_bulk_send(chan, src, bulk.len, false, &bulk.ref);
+		ret = genie_chan_bulk_send(chan, src, bulk.len, &bulk.ref);
 		if (!ret) {
 			ticket = echo_submit(lane, op, 0, &bulk, sizeof(bulk));
 			genie_chan_bulk_sent(chan, bulk.ref, ticket);
 			ret = ticket ? 0 : -ECONNRESET;
 		}
-		genie_chan_bulk_unlock(chan);
 		src = (const uint8_t *)src + bulk.len;
 		bulk.offset += bulk.len;
 		len -= bulk.len;

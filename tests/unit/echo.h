@@ -30,6 +30,8 @@ enum echo_op {
 	ECHO_HANG,   /* the worker does nothing any more */
 	ECHO_TAKE,   /* struct echo_bulk: uses up the data without a look, as a DMA would */
 	ECHO_GIVE,   /* struct echo_bulk: sends whatever is in staging */
+	ECHO_BLOCK,  /* struct echo_mark: runs host function .slot and waits for it, then answers */
+	ECHO_COMPLAIN, /* prints the payload as an error */
 };
 
 struct echo_mark {

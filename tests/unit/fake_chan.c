@@ -239,24 +239,11 @@ genie_chan_wait(struct genie_chan *c, uint32_t slot, uint64_t ticket)
 	return fake.error.ticket && fake.error.sticky ? -EIO : 0;
 }
 
-void
-genie_chan_bulk_lock(struct genie_chan *c)
-{
-	(void)c;
-}
-
-void
-genie_chan_bulk_unlock(struct genie_chan *c)
-{
-	(void)c;
-}
-
 int
-genie_chan_bulk_send(struct genie_chan *c, const void *src, size_t len, bool borrow,
-		     uint64_t *ret_ref)
+genie_chan_bulk_send(struct genie_chan *c, const void *src, size_t len, uint64_t *ret_ref)
 {
 	(void)c;
-	*ret_ref = fake.on_bulk_send ? fake.on_bulk_send(src, len, borrow) : 0;
+	*ret_ref = fake.on_bulk_send ? fake.on_bulk_send(src, len) : 0;
 	return 0;
 }
 

@@ -44,7 +44,7 @@ struct fake_chan {
 	/* A worker of the test's own; any may be NULL. Called for each command with its payload
 	 * (may fill in reply), and for bulk data. */
 	void (*on_command)(enum genie_op op, const void *payload, size_t len);
-	uint64_t (*on_bulk_send)(const void *src, size_t len, bool borrow);
+	uint64_t (*on_bulk_send)(const void *src, size_t len);
 	uint64_t (*on_bulk_expect)(void *dst, size_t len);
 };
 extern struct fake_chan fake;

@@ -69,8 +69,9 @@ genie_port_host_func(struct genie_port *port, uint64_t id, void (*done)(void *da
 }
 
 void
-genie_port_output(struct genie_port *port, const char *text, size_t len)
+genie_port_output(struct genie_port *port, const char *text, size_t len, bool is_error)
 {
+	(void)is_error;
 	(void)port;
 	(void)text;
 	(void)len;

@@ -422,7 +422,7 @@ SESSION_TEST(bulk_refuses_too_much, 20)
 	static uint8_t data[GENIE_BULK_CHUNK + 1];
 	uint64_t ref;
 
-	cr_assert_eq(genie_chan_bulk_send(s.chan, data, sizeof(data), false, &ref), -EINVAL);
+	cr_assert_eq(genie_chan_bulk_send(s.chan, data, sizeof(data), &ref), -EINVAL);
 	cr_assert_eq(genie_chan_bulk_expect(s.chan, data, sizeof(data), &ref), -EINVAL);
 	end(&s);
 }
@@ -457,6 +457,7 @@ struct heard {
 	unsigned count;
 	char text[256];
 	size_t text_len;
+	unsigned complaints;
 	pthread_t thread;
 	useconds_t delay;
 };
@@ -474,11 +475,12 @@ hear_host_func(void *data, uint64_t id)
 }
 
 static void
-hear_output(void *data, const char *text, size_t len)
+hear_output(void *data, const char *text, size_t len, bool is_error)
 {
 	struct heard *heard = data;
 
 	pthread_mutex_lock(&heard->lock);
+	heard->complaints += is_error;
 	memcpy(heard->text + heard->text_len, text, len);
 	heard->text_len += len;
 	pthread_mutex_unlock(&heard->lock);
@@ -507,7 +509,7 @@ SESSION_TEST(host_functions_run_and_are_answered, 30)
 	};
 	char err[256];
 	uint64_t ticket = 0;
-	size_t text_len;
+	size_t text_len, len;
 
 	echo_start(kind, NULL, &s.echo);
 	opts.server = s.echo.server;
@@ -532,6 +534,73 @@ SESSION_TEST(host_functions_run_and_are_answered, 30)
 		heard_count(&heard, &text_len);
 	}
 	cr_assert_str_eq(heard.text, "hello, device 5");
+	cr_assert_eq(heard.complaints, 0);
+	/* What is on its way when the session ends is shown, too. */
+	echo_submit(s.lane, ECHO_COMPLAIN, 0, "alas", 4);
+	cr_assert_eq(echo_call(s.lane, ECHO_REPLY, NULL, 0, NULL, 0, &len), 0);
+	for (int i = 0; i < 200 && text_len < 20; i++) {
+		usleep(10000);
+		heard_count(&heard, &text_len);
+	}
+	cr_assert_eq(heard.complaints, 1);
+	cr_assert_arr_eq(heard.text + 16, "alas", 4);
+	end(&s);
+}
+
+/* Uploads and downloads of its own while others wait for host functions. */
+static void *
+copy_all_the_time(void *data)
+{
+	struct session *s = data;
+	struct genie_lane *lane = genie_lane_get(s->chan);
+	static uint8_t bytes[4 << 20], got[4 << 20];
+
+	memset(bytes, 0x5c, sizeof(bytes));
+	for (int i = 0; i < 20; i++) {
+		cr_assert_eq(echo_put(s->chan, lane, 0, bytes, sizeof(bytes)), 0);
+		cr_assert_eq(echo_get(s->chan, lane, 0, got, sizeof(got)), 0);
+		cr_assert_arr_eq(got, bytes, sizeof(got));
+	}
+	genie_lane_put(lane);
+	return NULL;
+}
+
+/* A command that itself waits for the client, with more behind it: as when memory that a stream
+ * still uses is waited for, or a graph runs on the thread that reads commands. */
+SESSION_TEST(a_command_may_wait_for_a_host_function, 60)
+{
+	struct heard heard = {.lock = PTHREAD_MUTEX_INITIALIZER};
+	struct genie_chan_opts opts = {
+		.kind = GENIE_HELLO_SESSION,
+		.api_hash = ECHO_API_HASH,
+		.events = {hear_host_func, hear_output, &heard},
+	};
+	pthread_t copier;
+	struct session s;
+	char err[256];
+	size_t len;
+
+	echo_start(kind, NULL, &s.echo);
+	opts.server = s.echo.server;
+	cr_assert_eq(genie_chan_connect(&opts, &s.chan, err, sizeof(err)), 0, "%s", err);
+	s.lane = genie_lane_get(s.chan);
+	pthread_create(&copier, NULL, copy_all_the_time, &s);
+	for (uint64_t i = 0; i < 300; i++) {
+		struct echo_mark mark = {.slot = i};
+		uint64_t ticket =
+			echo_submit(s.lane, ECHO_BLOCK, GENIE_CMD_REPLY, &mark, sizeof(mark));
+		int32_t status;
+
+		/* behind it, as much as there is room for */
+		for (int k = 0; k < 20; k++)
+			echo_submit(s.lane, ECHO_NOP, 0, &(struct echo_nop){ECHO_THREADS, 0},
+				    sizeof(struct echo_nop));
+		cr_assert_eq(genie_lane_wait_reply(s.lane, ticket, &status, NULL, 0, &len), 0);
+		pthread_mutex_lock(&heard.lock);
+		heard.count = 0;
+		pthread_mutex_unlock(&heard.lock);
+	}
+	pthread_join(copier, NULL);
 	end(&s);
 }
 
@@ -638,7 +707,7 @@ death_is_noticed(const char *kind, uint16_t how)
 	cr_assert(genie_chan_dead(s.chan));
 	cr_assert_null(genie_lane_get(s.chan));
 	cr_assert_null(genie_lane_begin(s.lane, 64));
-	cr_assert_eq(genie_chan_bulk_send(s.chan, &ref, 8, false, &ref), -ECONNRESET);
+	cr_assert_eq(genie_chan_bulk_send(s.chan, &ref, 8, &ref), -ECONNRESET);
 	cr_assert_eq(genie_chan_bulk_expect(s.chan, &ref, 8, &ref), -ECONNRESET);
 	cr_assert_eq(genie_chan_wait(s.chan, 0, UINT64_MAX), -ECONNRESET);
 	start = now();
@@ -699,7 +768,7 @@ SESSION_TEST(a_forked_child_forgets, 30)
 		genie_chan_forget(s.chan);
 		_exit(!genie_chan_dead(s.chan) || genie_lane_begin(s.lane, 64) ||
 		      genie_lane_get(s.chan) || genie_chan_wait(s.chan, 1, 1) != -ECONNRESET ||
-		      genie_chan_bulk_send(s.chan, &ref, 8, false, &ref) != -ECONNRESET ||
+		      genie_chan_bulk_send(s.chan, &ref, 8, &ref) != -ECONNRESET ||
 		      genie_chan_error(s.chan).ticket || genie_chan_progress(s.chan, 1));
 	}
 	waitpid(child, &status, 0);

@@ -387,8 +387,7 @@ Test(tcp, a_worker_refuses_bad_commands, .timeout = 30)
 		{.len = 24, .ticket = 0},
 		{.len = 24, .ticket = 2},
 		{.len = 24, .ticket = 1, .lane = 4096},
-		{.len = 24, .flags = GENIE_CMD_MESSAGE},
-		{.len = 40, .flags = GENIE_CMD_MESSAGE},
+		{.len = 24, .ticket = 0, .flags = 0x4000}, /* a message of version 1 */
 	};
 
 	for (unsigned i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
@@ -406,7 +405,8 @@ Test(tcp, a_worker_refuses_bad_bulk, .timeout = 30)
 	static const struct genie_bulk_frame lies[] = {
 		{.slot = GENIE_BULK_UP, .len = 8},
 		{.slot = 0, .len = GENIE_BULK_CHUNK + 1},
-		{.slot = UINT32_MAX, .len = 0},
+		{.slot = GENIE_BULK_HOST_DONE, .len = 0, .ticket = 7}, /* nobody asked */
+		{.slot = GENIE_BULK_HOST_DONE, .len = 8},
 	};
 	struct liar liar;
 

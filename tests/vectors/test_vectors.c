@@ -10,6 +10,7 @@
 
 #include "base/token.h"
 #include "genie_args.h"
+#include "transport/frame.h"
 #include "wire/codec.h"
 
 #ifndef VECTORS_FILE
@@ -99,11 +100,29 @@ headers(void)
 				    .pid = 5,
 				    .program = "python"};
 
+	struct genie_progress output = {.ticket = 12, .slot = GENIE_SLOT_OUTPUT};
+	struct {
+		struct genie_frame frame;
+		struct genie_progress call;
+	} host_func = {{sizeof(host_func.call), GENIE_FRAME_HOST_FUNC, 0},
+		       {.ticket = 77, .slot = GENIE_FRAME_CALL_SLOT, .bulk = 6}};
+	struct {
+		struct genie_frame frame;
+		char text[8];
+	} complaint = {{sizeof(complaint.text), GENIE_FRAME_COMPLAINT, 0}, "a failed"};
+	struct genie_bulk_frame host_done = {.slot = GENIE_BULK_HOST_DONE, .ticket = 77};
+	struct genie_bulk_frame bulk = {.slot = 3, .len = 4096, .ticket = 9};
+
 	vector("struct-cmd", &cmd, sizeof(cmd));
 	vector("struct-reply", &reply, sizeof(reply));
 	vector("struct-async-error", &error, sizeof(error));
 	vector("struct-progress", &progress, sizeof(progress));
 	vector("struct-hello", &hello, sizeof(hello));
+	vector("progress-output", &output, sizeof(output));
+	vector("frame-host-func-tcp", &host_func, sizeof(host_func));
+	vector("frame-complaint", &complaint, sizeof(complaint));
+	vector("bulk-host-done", &host_done, sizeof(host_done));
+	vector("bulk-down", &bulk, sizeof(bulk));
 }
 
 static void
@@ -146,6 +165,8 @@ calls(void)
 							.stream = STREAM};
 	struct genie_args_cuMemsetD8Async set = {
 		.dstDevice = GENIE_DEVICE_WINDOW_BASE, .uc = 0x7f, .N = 64, .hStream = STREAM};
+	struct genie_args_genieModuleLoad load = {
+		.module = MODULE, .hash = hash, .flags = GENIE_MODULE_PRINTS};
 	struct genie_args_genieFunctionInfo info = {
 		.function = FUNCTION, .values = (int[4]){0}, .count = 4};
 
@@ -163,6 +184,7 @@ calls(void)
 	call("genieMemcpyHtoDInline", GENIE_OP_genieMemcpyHtoDInline, &copy);
 	call("cuMemsetD8Async", GENIE_OP_cuMemsetD8Async, &set);
 	call("genieFunctionInfo", GENIE_OP_genieFunctionInfo, &info);
+	call("genieModuleLoad", GENIE_OP_genieModuleLoad, &load);
 }
 
 Test(vectors, nothing_on_the_wire_has_changed)

@@ -1,6 +1,7 @@
 /* The functions that the machine supplies: vprintf, __assertfail, malloc, free. */
 #include <ctype.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -252,14 +253,18 @@ format_text(struct text *text, const char *format, uint64_t arguments)
 }
 
 static void
-send_text(struct ptx_warp *w, const char *text, size_t len)
+send_text(struct ptx_warp *w, bool complaint, const char *text, size_t len)
 {
 	struct ptx_launch_state *launch = (struct ptx_launch_state *)w->launch;
+	const struct ptx_launch *args = launch->args;
 
-	if (!launch->args->output)
+	if (!args->output)
 		return;
 	pthread_mutex_lock(&launch->output_lock);
-	launch->args->output(launch->args->output_data, text, len);
+	if (complaint && args->complain)
+		args->complain(args->output_data, text, len);
+	else
+		args->output(args->output_data, text, len);
 	pthread_mutex_unlock(&launch->output_lock);
 }
 
@@ -281,7 +286,7 @@ call_vprintf(struct ptx_warp *w, const struct ptx_call *call)
 		int count = format_text(&text, copy, argument(w, call, 1, lane));
 
 		set_result(w, call, lane, (uint64_t)count);
-		send_text(w, text.bytes, text.len);
+		send_text(w, false, text.bytes, text.len);
 	}
 }
 
@@ -306,7 +311,7 @@ call_assertfail(struct ptx_warp *w, const struct ptx_insn *insn, const struct pt
 		     thread % size[0], thread / size[0] % size[1], thread / (size[0] * size[1]),
 		     message);
 	if (n > 0)
-		send_text(w, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
+		send_text(w, true, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
 	return ptx_fault(w, insn, PTX_FAULT_ASSERT, lane, 0, "assertion `%.100s` failed", message);
 }
 
