@@ -1,46 +1,35 @@
-/* Arrays and mipmaps (plain memory, rows tightly packed), texture and surface objects. */
+/* Arrays and mipmaps: plain memory, rows tightly packed. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "remote/device_cpu/cpu.h"
 
-#define LEVELS_MAX 32
-
-struct genie_cpu_mipmap {
-	uint32_t magic;
-	unsigned int count;
-	struct genie_cpu_array *levels[LEVELS_MAX];
-};
-
-struct texture {
-	uint32_t magic;
-	bool has_view;
-	CUDA_RESOURCE_DESC resource;
-	CUDA_TEXTURE_DESC texture;
-	CUDA_RESOURCE_VIEW_DESC view;
-};
-
-/* Bytes of one channel; 0: a format this device does not have. */
-static size_t
-channel_size(CUarray_format format)
+bool
+genie_cpu_format(CUarray_format format, size_t *ret_size, enum ptx_image_format *ret_format)
 {
-	switch ((int)format) {
-	case CU_AD_FORMAT_UNSIGNED_INT8:
-	case CU_AD_FORMAT_SIGNED_INT8:
-	case CU_AD_FORMAT_UNORM_INT8X1:
-	case CU_AD_FORMAT_SNORM_INT8X1:
-		return 1;
-	case CU_AD_FORMAT_UNSIGNED_INT16:
-	case CU_AD_FORMAT_SIGNED_INT16:
-	case CU_AD_FORMAT_HALF:
-		return 2;
-	case CU_AD_FORMAT_UNSIGNED_INT32:
-	case CU_AD_FORMAT_SIGNED_INT32:
-	case CU_AD_FORMAT_FLOAT:
-		return 4;
-	default:
-		return 0;
+	static const struct {
+		CUarray_format format;
+		uint8_t size;
+		enum ptx_image_format image;
+	} formats[] = {
+		{CU_AD_FORMAT_UNSIGNED_INT8, 1, PTX_IMAGE_U8},
+		{CU_AD_FORMAT_SIGNED_INT8, 1, PTX_IMAGE_S8},
+		{CU_AD_FORMAT_UNSIGNED_INT16, 2, PTX_IMAGE_U16},
+		{CU_AD_FORMAT_SIGNED_INT16, 2, PTX_IMAGE_S16},
+		{CU_AD_FORMAT_UNSIGNED_INT32, 4, PTX_IMAGE_U32},
+		{CU_AD_FORMAT_SIGNED_INT32, 4, PTX_IMAGE_S32},
+		{CU_AD_FORMAT_HALF, 2, PTX_IMAGE_F16},
+		{CU_AD_FORMAT_FLOAT, 4, PTX_IMAGE_F32},
+	};
+
+	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
+		if (formats[i].format != format)
+			continue;
+		*ret_size = formats[i].size;
+		*ret_format = formats[i].image;
+		return true;
 	}
+	return false;
 }
 
 static size_t
@@ -53,13 +42,13 @@ static CUresult
 array_new(const CUDA_ARRAY3D_DESCRIPTOR *desc, struct genie_cpu_array **ret_array)
 {
 	struct genie_cpu_array *array;
+	enum ptx_image_format format;
 	size_t channel;
 
 	if (!desc || !desc->Width ||
 	    (desc->NumChannels != 1 && desc->NumChannels != 2 && desc->NumChannels != 4))
 		return CUDA_ERROR_INVALID_VALUE;
-	channel = channel_size(desc->Format);
-	if (!channel)
+	if (!genie_cpu_format(desc->Format, &channel, &format))
 		return CUDA_ERROR_INVALID_VALUE;
 	if (desc->Flags & CUDA_ARRAY3D_CUBEMAP &&
 	    (desc->Width != desc->Height || !desc->Depth || desc->Depth % 6))
@@ -177,8 +166,8 @@ cpu_cuArrayGetMemoryRequirements(CUDA_ARRAY_MEMORY_REQUIREMENTS *requirements, C
 	return CUDA_SUCCESS;
 }
 
-static struct genie_cpu_mipmap *
-get_mipmap(CUmipmappedArray handle)
+struct genie_cpu_mipmap *
+genie_cpu_mipmap_get(CUmipmappedArray handle)
 {
 	return genie_cpu_is((void *)handle, GENIE_CPU_MIPMAP) ? (struct genie_cpu_mipmap *)handle
 							      : NULL;
@@ -218,7 +207,7 @@ cpu_cuMipmappedArrayCreate(CUmipmappedArray *ret_mipmap, const CUDA_ARRAY3D_DESC
 	if (!mipmap)
 		return CUDA_ERROR_OUT_OF_MEMORY;
 	mipmap->magic = GENIE_CPU_MIPMAP;
-	while (mipmap->count < levels && mipmap->count < LEVELS_MAX) {
+	while (mipmap->count < levels && mipmap->count < GENIE_CPU_LEVELS_MAX) {
 		struct genie_cpu_array *array;
 
 		status = array_new(&level, &array);
@@ -243,7 +232,7 @@ cpu_cuMipmappedArrayCreate(CUmipmappedArray *ret_mipmap, const CUDA_ARRAY3D_DESC
 static CUresult
 cpu_cuMipmappedArrayGetLevel(CUarray *ret_array, CUmipmappedArray handle, unsigned int level)
 {
-	struct genie_cpu_mipmap *mipmap = get_mipmap(handle);
+	struct genie_cpu_mipmap *mipmap = genie_cpu_mipmap_get(handle);
 
 	if (!mipmap)
 		return CUDA_ERROR_INVALID_HANDLE;
@@ -256,147 +245,11 @@ cpu_cuMipmappedArrayGetLevel(CUarray *ret_array, CUmipmappedArray handle, unsign
 static CUresult
 cpu_cuMipmappedArrayDestroy(CUmipmappedArray handle)
 {
-	struct genie_cpu_mipmap *mipmap = get_mipmap(handle);
+	struct genie_cpu_mipmap *mipmap = genie_cpu_mipmap_get(handle);
 
 	if (!mipmap)
 		return CUDA_ERROR_INVALID_HANDLE;
 	mipmap_delete(mipmap);
-	return CUDA_SUCCESS;
-}
-
-/* Does the description name something that exists? */
-static bool
-resource_exists(const CUDA_RESOURCE_DESC *resource)
-{
-	switch (resource->resType) {
-	case CU_RESOURCE_TYPE_ARRAY:
-		return genie_cpu_array_get(resource->res.array.hArray) != NULL;
-	case CU_RESOURCE_TYPE_MIPMAPPED_ARRAY:
-		return get_mipmap(resource->res.mipmap.hMipmappedArray) != NULL;
-	case CU_RESOURCE_TYPE_LINEAR:
-		return genie_cpu_accessible(resource->res.linear.devPtr,
-					    resource->res.linear.sizeInBytes, false);
-	case CU_RESOURCE_TYPE_PITCH2D:
-		return genie_cpu_accessible(resource->res.pitch2D.devPtr, 1, false);
-	default:
-		return false;
-	}
-}
-
-static struct texture *
-get_texture(unsigned long long handle, enum genie_cpu_magic magic)
-{
-	return genie_cpu_is((void *)handle, magic) ? (struct texture *)handle : NULL;
-}
-
-static CUresult
-texture_new(enum genie_cpu_magic magic, const CUDA_RESOURCE_DESC *resource,
-	    const CUDA_TEXTURE_DESC *desc, const CUDA_RESOURCE_VIEW_DESC *view,
-	    unsigned long long *ret_handle)
-{
-	struct texture *texture;
-	CUresult status = genie_cpu_check();
-
-	if (status != CUDA_SUCCESS)
-		return status;
-	if (!resource || !resource_exists(resource))
-		return CUDA_ERROR_INVALID_VALUE;
-	texture = calloc(1, sizeof(*texture));
-	if (!texture)
-		return CUDA_ERROR_OUT_OF_MEMORY;
-	texture->magic = magic;
-	texture->resource = *resource;
-	if (desc)
-		texture->texture = *desc;
-	if (view)
-		texture->view = *view;
-	texture->has_view = view != NULL;
-	*ret_handle = (unsigned long long)texture;
-	return CUDA_SUCCESS;
-}
-
-static CUresult
-texture_delete(unsigned long long handle, enum genie_cpu_magic magic)
-{
-	struct texture *texture = get_texture(handle, magic);
-
-	if (!texture)
-		return CUDA_ERROR_INVALID_VALUE;
-	texture->magic = 0;
-	free(texture);
-	return CUDA_SUCCESS;
-}
-
-static CUresult
-cpu_cuTexObjectCreate(CUtexObject *ret_texture, const CUDA_RESOURCE_DESC *resource,
-		      const CUDA_TEXTURE_DESC *desc, const CUDA_RESOURCE_VIEW_DESC *view)
-{
-	if (!desc)
-		return CUDA_ERROR_INVALID_VALUE;
-	return texture_new(GENIE_CPU_TEXTURE, resource, desc, view, ret_texture);
-}
-
-static CUresult
-cpu_cuTexObjectDestroy(CUtexObject handle)
-{
-	return texture_delete(handle, GENIE_CPU_TEXTURE);
-}
-
-static CUresult
-cpu_cuTexObjectGetResourceDesc(CUDA_RESOURCE_DESC *desc, CUtexObject handle)
-{
-	struct texture *texture = get_texture(handle, GENIE_CPU_TEXTURE);
-
-	if (!texture)
-		return CUDA_ERROR_INVALID_VALUE;
-	*desc = texture->resource;
-	return CUDA_SUCCESS;
-}
-
-static CUresult
-cpu_cuTexObjectGetTextureDesc(CUDA_TEXTURE_DESC *desc, CUtexObject handle)
-{
-	struct texture *texture = get_texture(handle, GENIE_CPU_TEXTURE);
-
-	if (!texture)
-		return CUDA_ERROR_INVALID_VALUE;
-	*desc = texture->texture;
-	return CUDA_SUCCESS;
-}
-
-static CUresult
-cpu_cuTexObjectGetResourceViewDesc(CUDA_RESOURCE_VIEW_DESC *desc, CUtexObject handle)
-{
-	struct texture *texture = get_texture(handle, GENIE_CPU_TEXTURE);
-
-	if (!texture || !texture->has_view)
-		return CUDA_ERROR_INVALID_VALUE;
-	*desc = texture->view;
-	return CUDA_SUCCESS;
-}
-
-static CUresult
-cpu_cuSurfObjectCreate(CUsurfObject *ret_surface, const CUDA_RESOURCE_DESC *resource)
-{
-	if (!resource || resource->resType != CU_RESOURCE_TYPE_ARRAY)
-		return CUDA_ERROR_INVALID_VALUE;
-	return texture_new(GENIE_CPU_SURFACE, resource, NULL, NULL, ret_surface);
-}
-
-static CUresult
-cpu_cuSurfObjectDestroy(CUsurfObject handle)
-{
-	return texture_delete(handle, GENIE_CPU_SURFACE);
-}
-
-static CUresult
-cpu_cuSurfObjectGetResourceDesc(CUDA_RESOURCE_DESC *desc, CUsurfObject handle)
-{
-	struct texture *surface = get_texture(handle, GENIE_CPU_SURFACE);
-
-	if (!surface)
-		return CUDA_ERROR_INVALID_VALUE;
-	*desc = surface->resource;
 	return CUDA_SUCCESS;
 }
 
@@ -412,12 +265,4 @@ genie_cpu_fill_array(struct genie_driver *drv)
 	drv->cuMipmappedArrayCreate = cpu_cuMipmappedArrayCreate;
 	drv->cuMipmappedArrayGetLevel = cpu_cuMipmappedArrayGetLevel;
 	drv->cuMipmappedArrayDestroy = cpu_cuMipmappedArrayDestroy;
-	drv->cuTexObjectCreate = cpu_cuTexObjectCreate;
-	drv->cuTexObjectDestroy = cpu_cuTexObjectDestroy;
-	drv->cuTexObjectGetResourceDesc = cpu_cuTexObjectGetResourceDesc;
-	drv->cuTexObjectGetTextureDesc = cpu_cuTexObjectGetTextureDesc;
-	drv->cuTexObjectGetResourceViewDesc = cpu_cuTexObjectGetResourceViewDesc;
-	drv->cuSurfObjectCreate = cpu_cuSurfObjectCreate;
-	drv->cuSurfObjectDestroy = cpu_cuSurfObjectDestroy;
-	drv->cuSurfObjectGetResourceDesc = cpu_cuSurfObjectGetResourceDesc;
 }

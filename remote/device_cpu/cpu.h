@@ -12,7 +12,7 @@
  *   device.c attributes.c identity.c nvml.c   what the device is
  *   context.c                                 contexts
  *   memory.c vmm.c ranges.c                   allocation, mapping, what is device memory
- *   array.c copy.c set.c                      arrays and textures, copies, sets
+ *   array.c texture.c copy.c set.c            arrays and textures, copies, sets
  *   module.c launch.c occupancy.c             code and kernels
  *   op.c stream.c event.c values.c            running operations, in order
  *   graph.c node.c exec.c capture.c           graphs
@@ -63,8 +63,6 @@ enum genie_cpu_magic {
 	GENIE_CPU_MIPMAP,
 	GENIE_CPU_POOL,
 	GENIE_CPU_PAGES,
-	GENIE_CPU_TEXTURE,
-	GENIE_CPU_SURFACE,
 };
 
 /* NULL or something else: false. */
@@ -260,8 +258,21 @@ struct genie_cpu_array {
 	uint8_t *data;
 	struct genie_cpu_mipmap *mipmap; /* it is a level of it */
 };
+
+#define GENIE_CPU_LEVELS_MAX 32
+
+struct genie_cpu_mipmap {
+	uint32_t magic;
+	unsigned int count;
+	struct genie_cpu_array *levels[GENIE_CPU_LEVELS_MAX];
+};
+
 /* NULL: not an array. */
 struct genie_cpu_array *genie_cpu_array_get(CUarray handle);
+/* NULL: not a mipmap. */
+struct genie_cpu_mipmap *genie_cpu_mipmap_get(CUmipmappedArray handle);
+/* Bytes of a channel and how it is read; false: a format that this device does not have. */
+bool genie_cpu_format(CUarray_format format, size_t *ret_size, enum ptx_image_format *ret_format);
 
 /* ---- module.c ---- */
 
@@ -352,6 +363,7 @@ void genie_cpu_fill_context(struct genie_driver *drv);
 void genie_cpu_fill_memory(struct genie_driver *drv);
 void genie_cpu_fill_vmm(struct genie_driver *drv);
 void genie_cpu_fill_array(struct genie_driver *drv);
+void genie_cpu_fill_texture(struct genie_driver *drv);
 void genie_cpu_fill_copy(struct genie_driver *drv);
 void genie_cpu_fill_set(struct genie_driver *drv);
 void genie_cpu_fill_module(struct genie_driver *drv);

@@ -111,6 +111,14 @@ enum ptx_image_address { /* the values of CUaddress_mode */
 			 PTX_IMAGE_BORDER,
 };
 
+enum { PTX_IMAGE_SMALLER = 16 };
+
+struct ptx_image_level {
+	void *data;
+	uint32_t width, height, depth;
+	size_t pitch, slice;
+};
+
 struct ptx_image {
 	void *data;
 	uint32_t width, height, depth; /* in elements; 1 where there is no such dimension */
@@ -124,11 +132,20 @@ struct ptx_image {
 	int normalized, linear; /* coordinates 0…1; interpolation */
 	enum ptx_image_address address[3];
 	float border[4];
+	int srgb;     /* 8-bit colours are encoded so */
+	int seamless; /* a cube's faces are filtered across their edges */
+	/* levels of detail behind the first one */
+	uint32_t smaller_count;
+	struct ptx_image_level smaller[PTX_IMAGE_SMALLER];
+	int level_linear; /* interpolate between levels */
+	float level_bias, level_min, level_max;
 };
 
 /* 0, or -1: out of memory. A handle that is bound already is bound anew. */
 int ptx_image_bind(uint64_t handle, const struct ptx_image *image);
 void ptx_image_unbind(uint64_t handle);
+/* Bytes. */
+uint32_t ptx_image_element_size(const struct ptx_image *image);
 
 /* Threads used (GENIE_CPU_THREADS, default: all cores). */
 int ptx_threads(void);

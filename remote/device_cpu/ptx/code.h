@@ -219,8 +219,11 @@ struct ptx_image_access {
 	uint8_t bytes;   /* of an element of a surface */
 	uint8_t type;    /* enum ptx_type, of a texture's result */
 	uint8_t integer; /* coordinates are integers */
+	uint8_t gather;  /* tld4: 1 + the component */
+	enum { PTX_IMAGE_NO_LOD, PTX_IMAGE_LOD, PTX_IMAGE_GRADIENT } lod;
 	enum { PTX_IMAGE_TRAP, PTX_IMAGE_ZERO, PTX_IMAGE_TO_EDGE } outside; /* surfaces */
-	/* elements; then the handle, the layer if there is one, the coordinates */
+	/* elements; then the handle, the layer if there is one, the coordinates, the level or the
+	 * derivatives along x and y */
 	const uint32_t *regs;
 };
 

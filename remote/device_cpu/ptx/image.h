@@ -6,6 +6,5 @@
 
 /* 0, or -1: the handle stands for nothing. */
 int ptx_image_find(uint64_t handle, struct ptx_image *ret_image);
-uint32_t ptx_image_element_size(const struct ptx_image *image);
 
 #endif

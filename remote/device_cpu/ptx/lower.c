@@ -455,6 +455,7 @@ lower_opcode(struct ptx_lower *l, const struct ptx_stmt *stmt)
 		ptx_lower_video(l, stmt);
 		break;
 	case PTX_OP_tex:
+	case PTX_OP_tld4:
 	case PTX_OP_suld:
 	case PTX_OP_sust:
 	case PTX_OP_txq:

@@ -1,8 +1,8 @@
-/* Textures and surfaces: tex, suld, sust, txq, suq. */
+/* Textures and surfaces: tex, tld4, suld, sust, txq, suq. */
 #include "remote/device_cpu/ptx/exec.h"
 #include "remote/device_cpu/ptx/lower.h"
 
-enum { NONE = PTX_NO_VALUE, MAX_REGS = 16 };
+enum { NONE = PTX_NO_VALUE, MAX_REGS = 20 };
 
 /* 1d, 2d, 3d, a1d, a2d, cube, acube */
 static int
@@ -68,7 +68,25 @@ emit(struct ptx_lower *l, enum ptx_handler handler, struct ptx_image_access *acc
 	ir->insn.data = access;
 }
 
-/* tex{.level}.2d.v4.f32.f32 {r, g, b, a}, [texture, {x, y}], level: there is only one level */
+/* The n numbers of "{a, b}" or "a". */
+static int
+add_numbers(struct ptx_lower *l, const struct ptx_operand *op, uint32_t n, uint32_t *list,
+	    uint32_t *count)
+{
+	const struct ptx_operand *elems = op->kind == PTX_O_VECTOR ? op->elems : op;
+
+	if (n > (op->kind == PTX_O_VECTOR ? op->count : 1))
+		return 0;
+	for (uint32_t k = 0; k < n; k++)
+		list[(*count)++] = ptx_use_size(l, &elems[k], 4);
+	return 1;
+}
+
+/*
+ * tex.2d.v4.f32.f32 {r, g, b, a}, [texture, {x, y}]
+ * tex.level.2d.v4.f32.f32 …, lod; tex.grad.2d.v4.f32.f32 …, {dxx, dyx}, {dxy, dyy}
+ * tld4.r.2d.v4.f32.f32 {…}, [texture, {x, y}]: one component of the four texels around
+ */
 static void
 lower_tex(struct ptx_lower *l, const struct ptx_stmt *stmt)
 {
@@ -76,7 +94,7 @@ lower_tex(struct ptx_lower *l, const struct ptx_stmt *stmt)
 	uint32_t regs[MAX_REGS], count = 0;
 
 	if (stmt->ntypes != 2 || stmt->nops < 2 || stmt->ops[0].kind != PTX_O_VECTOR ||
-	    stmt->ops[0].count != 4 || ptx_type_size(stmt->types[0]) != 4 ||
+	    stmt->ops[0].count != 4 || stmt->ops[0].pair || ptx_type_size(stmt->types[0]) != 4 ||
 	    !find_geometry(stmt, access) ||
 	    (stmt->types[1] != PTX_T_F32 && stmt->types[1] != PTX_T_S32)) {
 		ptx_unsupported(l);
@@ -85,11 +103,29 @@ lower_tex(struct ptx_lower *l, const struct ptx_stmt *stmt)
 	access->type = stmt->types[0];
 	access->integer = stmt->types[1] == PTX_T_S32;
 	access->count = 4;
+	if (stmt->opcode == PTX_OP_tld4)
+		access->gather = ptx_has(stmt, PTX_M_G)   ? 2
+				 : ptx_has(stmt, PTX_M_B) ? 3
+				 : ptx_has(stmt, PTX_M_A) ? 4
+							  : 1;
+	access->lod = ptx_has(stmt, PTX_M_LEVEL)  ? PTX_IMAGE_LOD
+		      : ptx_has(stmt, PTX_M_GRAD) ? PTX_IMAGE_GRADIENT
+						  : PTX_IMAGE_NO_LOD;
 	for (; count < 4; count++)
 		regs[count] = ptx_result(l, &stmt->ops[0].elems[count], 4);
-	if (!add_place(l, &stmt->ops[1], access, regs, &count)) {
+	/* More operands than these are offsets and depths, which programs in CUDA do not have. */
+	if (stmt->nops != 2 + (uint32_t)access->lod ||
+	    !add_place(l, &stmt->ops[1], access, regs, &count)) {
 		ptx_unsupported(l);
 		return;
+	}
+	for (uint32_t k = 0; k < (uint32_t)access->lod; k++) {
+		uint32_t n = access->lod == PTX_IMAGE_LOD ? 1 : access->dimensions;
+
+		if (!add_numbers(l, &stmt->ops[2 + k], n, regs, &count)) {
+			ptx_unsupported(l);
+			return;
+		}
 	}
 	emit(l, PTX_H_tex, access, regs, 4, count);
 }
@@ -157,6 +193,7 @@ ptx_lower_image(struct ptx_lower *l, const struct ptx_stmt *stmt)
 {
 	switch (stmt->opcode) {
 	case PTX_OP_tex:
+	case PTX_OP_tld4:
 		lower_tex(l, stmt);
 		break;
 	case PTX_OP_suld:
