@@ -119,13 +119,16 @@ genie_cuArrayDestroy(CUarray hArray)
 {
 	struct genie_array *array = genie_array_get(hArray);
 	struct genie_args_cuArrayDestroy args = {.hArray = hArray};
+	CUresult status;
 
 	if (array == NULL)
 		return CUDA_ERROR_INVALID_HANDLE;
 	if (array->mipmap != NULL) /* a level goes with its array */
 		return CUDA_ERROR_INVALID_VALUE;
+	/* first this: another thread may get the name as soon as it is free */
+	status = genie_call(GENIE_OP_cuArrayDestroy, &args);
 	genie_object_free(array);
-	return genie_call(GENIE_OP_cuArrayDestroy, &args);
+	return status;
 }
 
 CUresult
@@ -284,14 +287,16 @@ genie_cuMipmappedArrayDestroy(CUmipmappedArray hMipmappedArray)
 {
 	struct genie_mipmap *mipmap = mipmap_get(hMipmappedArray);
 	struct genie_args_cuMipmappedArrayDestroy args = {.hMipmappedArray = hMipmappedArray};
+	CUresult status;
 
 	if (mipmap == NULL)
 		return CUDA_ERROR_INVALID_HANDLE;
+	status = genie_call(GENIE_OP_cuMipmappedArrayDestroy, &args);
 	for (unsigned int i = 0; i < mipmap->levels; i++) {
 		if (mipmap->level[i] != NULL)
 			genie_object_free(mipmap->level[i]);
 	}
 	pthread_mutex_destroy(&mipmap->lock);
 	genie_object_free(mipmap);
-	return genie_call(GENIE_OP_cuMipmappedArrayDestroy, &args);
+	return status;
 }

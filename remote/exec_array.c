@@ -149,6 +149,65 @@ genie_exec_cuGraphAddMemcpyNode(struct genie_session *session,
 					    (uintptr_t)*args->phGraphNode, node);
 }
 
+/* ---- mipmapped arrays ---- */
+
+/* A level is an array whose state says which mipmapped array it goes with. */
+CUresult
+genie_exec_cuMipmappedArrayGetLevel(struct genie_session *session,
+				    struct genie_args_cuMipmappedArrayGetLevel *args)
+{
+	uint64_t token = (uintptr_t)args->hMipmappedArray, level = (uintptr_t)*args->pLevelArray;
+	struct genie_object *object;
+	void *mipmap = NULL;
+	CUarray array;
+	CUresult status;
+
+	status = (CUresult)genie_session_resolve(session, GENIE_KIND_MIPARRAY, token, &mipmap);
+	if (status == CUDA_SUCCESS)
+		status = session->drv->cuMipmappedArrayGetLevel(&array, mipmap, args->level);
+	if (status == CUDA_SUCCESS)
+		status = (CUresult)genie_session_bind(session, GENIE_KIND_ARRAY, level, array);
+	if (status != CUDA_SUCCESS)
+		return status;
+	object = genie_object_find(&session->objects, GENIE_KIND_ARRAY, level);
+	if (object)
+		object->state = (void *)(uintptr_t)token;
+	return CUDA_SUCCESS;
+}
+
+struct ending {
+	struct genie_objects *objects;
+	uint64_t mipmap;
+};
+
+static void
+end_level(struct genie_object *object, void *data)
+{
+	const struct ending *ending = data;
+
+	if ((uintptr_t)object->state == ending->mipmap)
+		genie_object_drop(ending->objects, GENIE_KIND_ARRAY, object->token);
+}
+
+CUresult
+genie_exec_cuMipmappedArrayDestroy(struct genie_session *session,
+				   struct genie_args_cuMipmappedArrayDestroy *args)
+{
+	uint64_t token = (uintptr_t)args->hMipmappedArray;
+	struct ending ending = {&session->objects, token};
+	void *mipmap = NULL;
+	CUresult status;
+
+	status = (CUresult)genie_session_resolve(session, GENIE_KIND_MIPARRAY, token, &mipmap);
+	if (status != CUDA_SUCCESS)
+		return status;
+	/* the client gives the levels' names to others from now on */
+	genie_object_each(&session->objects, GENIE_KIND_ARRAY, end_level, &ending);
+	status = session->drv->cuMipmappedArrayDestroy(mipmap);
+	genie_session_drop(session, GENIE_KIND_MIPARRAY, token);
+	return status;
+}
+
 /* ---- textures and surfaces ---- */
 
 static CUresult
