@@ -144,13 +144,18 @@ global_ask_locked(struct genie_module *module, const char *name, struct genie_gl
 {
 	struct genie_args_genieModuleGlobal args = {.module = module_handle(module), .name = name};
 	struct genie_global *global = calloc(1, sizeof(*global) + strlen(name) + 1);
+	int managed = 0;
 	CUresult status;
 
 	if (global == NULL)
 		return CUDA_ERROR_OUT_OF_MEMORY;
 	args.addr = &global->addr;
 	args.size = &global->size;
+	args.managed = &managed;
 	status = genie_call_ctx(GENIE_OP_genieModuleGlobal, &args, module->object.ctx, NULL);
+	/* Runtimes before 13.0 ask for a __managed__ variable as for any other. */
+	if (status == CUDA_SUCCESS && managed)
+		status = genie_mirror_add(global->addr, global->size, module->object.ctx);
 	if (status != CUDA_SUCCESS) {
 		free(global);
 		return status;
@@ -240,8 +245,12 @@ module_compile(struct genie_module *module)
 	uint64_t before = genie_chan_last_ticket(genie_client_chan());
 	CUdeviceptr addr = 0;
 	size_t size = 0;
-	struct genie_args_genieModuleGlobal args = {
-		.module = module_handle(module), .name = "", .addr = &addr, .size = &size};
+	int managed = 0;
+	struct genie_args_genieModuleGlobal args = {.module = module_handle(module),
+						    .name = "",
+						    .addr = &addr,
+						    .size = &size,
+						    .managed = &managed};
 	struct genie_async_error error;
 	CUresult status;
 

@@ -239,6 +239,11 @@ genie_exec_genieModuleGlobal(struct genie_session *session,
 						    args->name);
 	if (status == CUDA_SUCCESS && genie_address_add(session, *args->addr, *args->size, module))
 		status = CUDA_ERROR_OUT_OF_MEMORY;
+	/* A __managed__ variable lies in memory that the host uses by its address. */
+	if (status == CUDA_SUCCESS &&
+	    session->drv->cuPointerGetAttribute(args->managed, CU_POINTER_ATTRIBUTE_IS_MANAGED,
+						*args->addr) != CUDA_SUCCESS)
+		*args->managed = 0;
 	return status;
 }
 

@@ -280,6 +280,8 @@ bool genie_cpu_format(CUarray_format format, size_t *ret_size, enum ptx_image_fo
 struct genie_cpu_function *genie_cpu_function_get(CUfunction handle);
 void genie_cpu_module_ref(struct genie_cpu_module *module);
 void genie_cpu_module_unref(struct genie_cpu_module *module);
+/* Does @addr lie in a __managed__ variable? */
+bool genie_cpu_module_managed(uint64_t addr);
 
 /* ---- op.c ---- */
 

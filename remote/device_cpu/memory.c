@@ -342,7 +342,7 @@ pointer_attribute(void *data, CUpointer_attribute attribute, const struct genie_
 		*(unsigned long long *)data = range->buffer_id;
 		return CUDA_SUCCESS;
 	case CU_POINTER_ATTRIBUTE_IS_MANAGED:
-		*(unsigned int *)data = 0;
+		*(unsigned int *)data = genie_cpu_module_managed(ptr);
 		return CUDA_SUCCESS;
 	case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
 		*(int *)data = 0;

@@ -1,5 +1,6 @@
 /* Modules: PTX of an image, compiled. Functions and variables by name. */
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,48 @@ struct genie_cpu_module {
 	unsigned int refs; /* the handle, and operations that run its kernels */
 	struct ptx_module *ptx;
 	struct genie_cpu_function *functions;
+	struct genie_cpu_module *next, *prev; /* of all modules; guarded by modules_lock */
 };
+
+static pthread_mutex_t modules_lock = PTHREAD_MUTEX_INITIALIZER; /* guards the list */
+static struct genie_cpu_module *modules;
+
+static void
+list_add(struct genie_cpu_module *module)
+{
+	pthread_mutex_lock(&modules_lock);
+	module->next = modules;
+	if (modules)
+		modules->prev = module;
+	modules = module;
+	pthread_mutex_unlock(&modules_lock);
+}
+
+static void
+list_remove(struct genie_cpu_module *module)
+{
+	pthread_mutex_lock(&modules_lock);
+	if (module->next)
+		module->next->prev = module->prev;
+	if (module->prev)
+		module->prev->next = module->next;
+	else
+		modules = module->next;
+	pthread_mutex_unlock(&modules_lock);
+}
+
+bool
+genie_cpu_module_managed(uint64_t addr)
+{
+	struct genie_cpu_module *module;
+
+	pthread_mutex_lock(&modules_lock);
+	module = modules;
+	while (module && !ptx_module_managed(module->ptx, addr))
+		module = module->next;
+	pthread_mutex_unlock(&modules_lock);
+	return module != NULL;
+}
 
 /* Per thread: what genie_backend.image_error answers. */
 static __thread char image_error[1024];
@@ -58,6 +100,7 @@ genie_cpu_module_unref(struct genie_cpu_module *module)
 		module->functions = function->next;
 		free(function);
 	}
+	list_remove(module);
 	ptx_module_unload(module->ptx);
 	free(module);
 }
@@ -204,6 +247,7 @@ cpu_cuModuleLoadData(CUmodule *ret_module, const void *image)
 	}
 	module->magic = GENIE_CPU_MODULE;
 	module->refs = 1;
+	list_add(module);
 	*ret_module = (CUmodule)module;
 	return CUDA_SUCCESS;
 }

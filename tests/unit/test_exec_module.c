@@ -286,9 +286,12 @@ Test(exec_module, a_module_that_fails_keeps_its_error)
 {
 	uint64_t addr = 0;
 	size_t size = 0;
-	int values[4];
+	int values[4], managed = 0;
 	struct genie_args_genieModuleGlobal global = {
-		.module = TOKEN(CUmodule, GENIE_KIND_MODULE, 0, 77), .name = "x", .size = &size};
+		.module = TOKEN(CUmodule, GENIE_KIND_MODULE, 0, 77),
+		.name = "x",
+		.size = &size,
+		.managed = &managed};
 	struct genie_args_genieFunctionInfo info = {.values = values, .count = 4};
 	struct genie_args_genieModuleUnload unload = {.module = global.module};
 	struct genie_args_genieLaunch launch = {.stream = LEGACY};

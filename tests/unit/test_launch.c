@@ -165,7 +165,7 @@ start(void)
 	cr_assert_eq(cuDevicePrimaryCtxRetain(&ctx, 0), CUDA_SUCCESS);
 	cr_assert_eq(cuCtxSetCurrent(ctx), CUDA_SUCCESS);
 	fake.status = 0;
-	fake.reply_len = 16; /* of genieModuleGlobal: any address and size will do */
+	fake.reply_len = 24; /* of genieModuleGlobal: any address and size will do, not managed */
 	cr_assert_eq(cuModuleLoadData(&module, ptx), CUDA_SUCCESS);
 	cr_assert_eq(cuModuleGetFunction(&add, module, "add"), CUDA_SUCCESS);
 }

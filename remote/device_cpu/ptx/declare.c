@@ -45,6 +45,7 @@ ptx_declare_prefix(struct ptx_lexer *lx, struct ptx_declaration *decl)
 	decl->type = PTX_T_NONE;
 	decl->align = 0;
 	decl->vector = 1;
+	decl->managed = 0;
 	while (ptx_lexer_peek(lx) == '.') {
 		struct ptx_word word = ptx_lexer_directive(lx);
 		enum ptx_type type = ptx_type_find(word.text + 1, word.len - 1);
@@ -66,7 +67,11 @@ ptx_declare_prefix(struct ptx_lexer *lx, struct ptx_declaration *decl)
 		} else if (ptx_word_is(word, ".v8")) {
 			decl->vector = 8;
 		} else if (ptx_word_is(word, ".attribute")) {
+			const char *from = lx->p;
+
 			ptx_lexer_skip_to(lx, ')');
+			decl->managed |=
+				memmem(from, (size_t)(lx->p - from), ".managed", 8) != NULL;
 		} else if (!ptx_space_find(word, &ignored)) {
 			ptx_lexer_fail(lx, "\"%.*s\" in a declaration", (int)word.len, word.text);
 		}
@@ -83,6 +88,7 @@ ptx_declare_name(struct ptx_lexer *lx, const struct ptx_declaration *decl, struc
 	var->name = ptx_lexer_string(lx, ptx_lexer_name(lx));
 	var->space = decl->space;
 	var->type = decl->type;
+	var->managed = decl->managed;
 	while (ptx_lexer_accept(lx, '[')) {
 		uint64_t n = 0;
 

@@ -11,6 +11,7 @@ struct ptx_declaration {
 	enum ptx_type type;
 	uint32_t align; /* 0: natural */
 	uint32_t vector;
+	int managed; /* .attribute(.managed) */
 };
 
 /* ".shared" → the space; 0: the word is no state space. */

@@ -460,3 +460,15 @@ ptx_module_global(const struct ptx_module *module, const char *name, uint64_t *r
 	*ret_size = var->size;
 	return 0;
 }
+
+int
+ptx_module_managed(const struct ptx_module *module, uint64_t addr)
+{
+	for (size_t i = 0; i < module->nvariables; i++) {
+		const struct ptx_variable *var = module->variables[i];
+
+		if (var->managed && var->data && addr - (uintptr_t)var->data < var->size)
+			return 1;
+	}
+	return 0;
+}

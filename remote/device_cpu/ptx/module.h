@@ -25,6 +25,7 @@ struct ptx_variable {
 	uint32_t align;
 	uint64_t size; /* 0: an array without a size (.extern .shared) */
 	int external;  /* declared, perhaps not defined */
+	int managed;   /* the host may use it by its address */
 	uint8_t *data; /* .global, .const: its memory */
 	/* .local, .param: offset in the function's part of local memory;
 	 * a kernel's .param: offset in the parameter buffer. */
