@@ -31,6 +31,7 @@ typedef enum {
 #define NVML_DEVICE_PCI_BUS_ID_BUFFER_SIZE     32
 #define NVML_DEVICE_UUID_V2_BUFFER_SIZE        96
 #define NVML_DEVICE_NAME_V2_BUFFER_SIZE        96
+#define NVML_DEVICE_SERIAL_BUFFER_SIZE         30
 #define NVML_SYSTEM_DRIVER_VERSION_BUFFER_SIZE 80
 #define NVML_SYSTEM_NVML_VERSION_BUFFER_SIZE   80
 
@@ -233,5 +234,24 @@ typedef struct {
 	unsigned int devToolsMode;
 	unsigned int multiGpuMode;
 } nvmlSystemConfComputeSettings_t;
+
+#define NVML_UUID_TYPE_ASCII  1
+#define NVML_UUID_TYPE_BINARY 2
+
+typedef struct {
+	unsigned int version;
+	unsigned int type;
+	union {
+		char str[41];
+		unsigned char bytes[16];
+	} value;
+} nvmlUUID_t;
+
+typedef struct {
+	unsigned int version;
+	unsigned int mode;
+	unsigned int numProcArrayEntries;
+	void *procArray;
+} nvmlProcessDetailList_t;
 
 #endif

@@ -33,6 +33,7 @@ enum genie_class {
 	GENIE_CLASS_ASYNC,       /* a one-way message */
 	GENIE_CLASS_SYNC,        /* the caller waits for the answer */
 	GENIE_CLASS_UNSUPPORTED, /* fails, and says so once */
+	GENIE_CLASS_REFUSED,     /* the caller has no permission */
 };
 
 /* One function, found by its id; name is NULL where an id is not in use. */

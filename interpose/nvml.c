@@ -1,6 +1,7 @@
 /*
- * NVML, part one: start and end, the system, finding devices. nvml_device.c answers questions about
- * one device.
+ * NVML: start and end, the system, handles of devices. nvml_find.c finds them by name,
+ * nvml_device.c answers what CUDA knows of one too, nvml_host.c what concerns this machine. All
+ * else is generated: the server's NVML answers.
  */
 #include "interpose/nvml_device.h"
 
@@ -177,40 +178,11 @@ genie_nvmlSystemGetCudaDriverVersion_v2(int *cudaDriverVersion)
 	return genie_nvmlSystemGetCudaDriverVersion(cudaDriverVersion);
 }
 
-nvmlReturn_t
-genie_nvmlSystemGetProcessName(unsigned int pid, char *name, unsigned int length)
-{
-	(void)pid;
-	(void)name;
-	(void)length;
-	return NVML_ERROR_NOT_FOUND; /* processes that use the GPU run on the server */
-}
-
-nvmlReturn_t
-genie_nvmlSystemGetConfComputeState(nvmlConfComputeSystemState_t *state)
-{
-	if (!state)
-		return NVML_ERROR_INVALID_ARGUMENT;
-	memset(state, 0, sizeof(*state));
-	return NVML_SUCCESS;
-}
-
-nvmlReturn_t
-genie_nvmlSystemGetConfComputeSettings(nvmlSystemConfComputeSettings_t *settings)
-{
-	if (!settings)
-		return NVML_ERROR_INVALID_ARGUMENT;
-	if (settings->version != GENIE_NVML_VERSION(nvmlSystemConfComputeSettings_t, 1))
-		return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
-	*settings = (nvmlSystemConfComputeSettings_t){.version = settings->version};
-	return NVML_SUCCESS;
-}
-
 /* ---- finding devices ---- */
 
 /* The worker knows device n by the token with index n + 1. */
-static nvmlDevice_t
-device_handle(int ordinal)
+nvmlDevice_t
+genie_nvml_handle(int ordinal)
 {
 	return (nvmlDevice_t)(uintptr_t)genie_token(GENIE_KIND_NVMLDEV, 0, (uint32_t)ordinal + 1);
 }
@@ -242,55 +214,6 @@ genie_nvmlDeviceGetHandleByIndex_v2(unsigned int index, nvmlDevice_t *device)
 {
 	if (!device || index >= genie_client.welcome->device_count)
 		return NVML_ERROR_INVALID_ARGUMENT;
-	*device = device_handle((int)index);
+	*device = genie_nvml_handle((int)index);
 	return NVML_SUCCESS;
-}
-
-nvmlReturn_t
-genie_nvmlDeviceGetHandleBySerial(const char *serial, nvmlDevice_t *device)
-{
-	(void)serial;
-	(void)device;
-	return NVML_ERROR_NOT_SUPPORTED; /* serial numbers do not leave the server */
-}
-
-nvmlReturn_t
-genie_nvmlDeviceGetHandleByUUID(const char *uuid, nvmlDevice_t *device)
-{
-	char text[NVML_DEVICE_UUID_V2_BUFFER_SIZE];
-
-	if (!uuid || !device)
-		return NVML_ERROR_INVALID_ARGUMENT;
-	for (int i = 0; i < (int)genie_client.welcome->device_count; i++) {
-		genie_nvmlDeviceGetUUID(device_handle(i), text, sizeof(text));
-		if (!strcmp(text, uuid)) {
-			*device = device_handle(i);
-			return NVML_SUCCESS;
-		}
-	}
-	return NVML_ERROR_NOT_FOUND;
-}
-
-nvmlReturn_t
-genie_nvmlDeviceGetHandleByPciBusId_v2(const char *pciBusId, nvmlDevice_t *device)
-{
-	unsigned int domain = 0, bus = 0, slot = 0;
-
-	if (!pciBusId || !device)
-		return NVML_ERROR_INVALID_ARGUMENT;
-	if (sscanf(pciBusId, "%x:%x:%x", &domain, &bus, &slot) != 3) {
-		domain = 0;
-		if (sscanf(pciBusId, "%x:%x", &bus, &slot) != 2)
-			return NVML_ERROR_INVALID_ARGUMENT;
-	}
-	for (int i = 0; i < (int)genie_client.welcome->device_count; i++) {
-		nvmlPciInfo_t pci;
-
-		genie_nvmlDeviceGetPciInfo_v3(device_handle(i), &pci);
-		if (pci.domain == domain && pci.bus == bus && pci.device == slot) {
-			*device = device_handle(i);
-			return NVML_SUCCESS;
-		}
-	}
-	return NVML_ERROR_NOT_FOUND;
 }

@@ -19,15 +19,15 @@ static const char help[] =
 	"  async        a one-way command\n"
 	"  sync         one round trip\n"
 	"  unsupported  CUDA_ERROR_NOT_SUPPORTED, for the reason given\n"
+	"  refused      no permission, for the reason given\n"
 	"\n"
 	"  --class CLASS  only that class\n"
 	"  --summary      only how many there are of each\n";
 
 static const char *const class_names[] = {
-	[GENIE_CLASS_LOCAL] = "local",
-	[GENIE_CLASS_ASYNC] = "async",
-	[GENIE_CLASS_SYNC] = "sync",
-	[GENIE_CLASS_UNSUPPORTED] = "unsupported",
+	[GENIE_CLASS_LOCAL] = "local",     [GENIE_CLASS_ASYNC] = "async",
+	[GENIE_CLASS_SYNC] = "sync",       [GENIE_CLASS_UNSUPPORTED] = "unsupported",
+	[GENIE_CLASS_REFUSED] = "refused",
 };
 #define CLASSES (sizeof(class_names) / sizeof(class_names[0]))
 
@@ -36,6 +36,12 @@ static bool
 exported(const struct genie_api_entry *e)
 {
 	return e->name && (e->library == GENIE_LIBRARY_CUDA || e->library == GENIE_LIBRARY_NVML);
+}
+
+static bool
+fails(const struct genie_api_entry *e)
+{
+	return e->cls == GENIE_CLASS_UNSUPPORTED || e->cls == GENIE_CLASS_REFUSED;
 }
 
 static bool
@@ -89,10 +95,10 @@ genie_tool_api(int argc, char **argv)
 		shown++;
 		if (!summary)
 			printf("%-52s %-12s%s%s\n", e->name, class_names[e->cls],
-			       e->cls == GENIE_CLASS_UNSUPPORTED && e->reason ? e->reason
-			       : e->alias                                     ? "as "
-									      : "",
-			       e->cls != GENIE_CLASS_UNSUPPORTED && e->alias ? e->alias : "");
+			       fails(e) && e->reason ? e->reason
+			       : e->alias            ? "as "
+						     : "",
+			       !fails(e) && e->alias ? e->alias : "");
 	}
 	if (summary)
 		for (unsigned i = 0; i < CLASSES; i++)

@@ -50,6 +50,16 @@ copy_value(uint8_t *to, const uint8_t *from, size_t size)
 	return to + size;
 }
 
+uint32_t
+genie_versioned_size(const void *data)
+{
+	uint32_t word;
+
+	memcpy(&word, data, sizeof(word));
+	word &= 0xffffff;
+	return word < sizeof(word) || word > GENIE_VERSIONED_MAX ? 0 : word;
+}
+
 /* How many elements a parameter has. A negative number counts as none, as drivers have it. */
 static uint64_t
 load_count(const struct genie_arg_desc *arg, const void *args)
@@ -76,6 +86,10 @@ data_len(const struct genie_arg_desc *arg, const void *args, size_t *ret_len)
 {
 	uint64_t len;
 
+	if (arg->versioned) {
+		*ret_len = genie_versioned_size(load_pointer(arg, args));
+		return *ret_len != 0;
+	}
 	if (__builtin_mul_overflow(load_count(arg, args), (uint64_t)arg->size, &len) ||
 	    len > GENIE_CMD_MAX)
 		return false;
@@ -285,6 +299,13 @@ decode_data(struct genie_reader *reader, struct genie_pool *pool, const struct g
 	void *copy;
 	size_t len;
 
+	if (arg->versioned) { /* its length is in its first word, which is looked at in place */
+		if ((size_t)(reader->end - reader->cur) < sizeof(uint32_t)) {
+			genie_reader_fail(reader, "a struct without its size");
+			return;
+		}
+		store_pointer(arg, args, reader->cur);
+	}
 	if (!data_len(arg, args, &len)) {
 		genie_reader_fail(reader, "a length beyond every limit");
 		return;

@@ -64,6 +64,14 @@ void genie_encode_reply(struct genie_writer *writer, const struct genie_call *ca
 
 /* ---- both ---- */
 
+/*
+ * Newer NVML structs begin with a word whose low 24 bits are their size: what travels is as large
+ * as the caller says it is, so a newer caller and a newer driver understand each other. 0: beyond
+ * every limit.
+ */
+#define GENIE_VERSIONED_MAX (32u << 10)
+uint32_t genie_versioned_size(const void *data);
+
 /* The row of a call that travels, or NULL. */
 const struct genie_op_desc *genie_op_desc(uint32_t op);
 

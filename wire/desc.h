@@ -38,9 +38,11 @@ struct genie_arg_desc {
 	uint8_t len_signed : 1;
 	uint8_t len_deref : 1; /* the field that counts is a pointer to the number */
 	uint8_t nullable : 1;
-	uint8_t stream : 1; /* the stream the call runs on */
-	uint8_t reads : 1;  /* a device address that the call reads; length in bytes as above */
-	uint8_t writes : 1; /* a device address that the call writes */
+	uint8_t stream : 1;    /* the stream the call runs on */
+	uint8_t reads : 1;     /* a device address that the call reads; length in bytes as above */
+	uint8_t writes : 1;    /* a device address that the call writes */
+	uint8_t versioned : 1; /* a struct whose first word has its size, see genie_versioned_size
+				*/
 };
 
 struct genie_op_desc {

@@ -2,7 +2,7 @@
 """Reads public headers and writes what the generator starts from.
 
     extract.py cuda CUDA_ROOT OUT_DIR   cuda.api and versions.txt, from cuda.h and cudaTypedefs.h
-    extract.py nvml NVML_H    OUT_DIR   nvml.api, from nvml.h
+    extract.py nvml NVML_H    OUT_DIR   nvml.api and nvml-types.txt, from nvml.h
 
 Run by hand when a new CUDA release is taken in; its output is in git, so that a build needs
 neither this program nor more of the toolkit than its headers.
@@ -214,10 +214,81 @@ def extract_cuda(root: Path, out: Path) -> None:
     write_versions(out / "versions.txt", include, text, names)
 
 
+# ---- nvml-types.txt ----
+
+
+def type_bodies(text: str) -> Dict[str, Tuple[str, str]]:
+    """Name -> (struct | union | enum | alias | handle, what is between its braces)."""
+    found: Dict[str, Tuple[str, str]] = {}
+    tags: Dict[str, Tuple[str, str]] = {}
+    for match in re.finditer(r"\b(struct|union|enum)\s*(\w*)\s*{", text):
+        end, depth = match.end(), 1
+        while depth:
+            depth += {"{": 1, "}": -1}.get(text[end], 0)
+            end += 1
+        body = (match[1], text[match.end() : end - 1])
+        if match[2]:
+            tags[match[2]] = body
+        name = re.match(r"\s*(\w+)\s*;", text[end:])
+        if name and text[: match.start()].rstrip().endswith("typedef"):
+            found[name[1]] = body
+    for match in re.finditer(r"typedef\s+struct\s+(\w+)\s*(\**)\s*(\w+)\s*;", text):
+        found[match[3]] = ("handle", "") if match[2] else tags[match[1]]
+    for match in re.finditer(r"typedef\s+((?:\w+\s+)+?)(\w+)\s*;", text):
+        found.setdefault(match[2], ("alias", match[1].strip()))
+    return found
+
+
+def has_pointers(name: str, bodies: Dict[str, Tuple[str, str]]) -> bool:
+    """Would a driver that gets such a value follow an address in it?"""
+    kind, body = bodies.get(name, ("", ""))
+    if kind == "handle" or "*" in body:
+        return True
+    return any(has_pointers(inner, bodies)
+               for inner in set(re.findall(r"\bnvml\w+_t\b", body)) - {name})
+
+
+def is_versioned(name: str, bodies: Dict[str, Tuple[str, str]]) -> bool:
+    """Does it begin with its own size and version, as newer NVML structs do?"""
+    kind, body = bodies.get(name, ("", ""))
+    if kind == "alias":
+        return is_versioned(body, bodies)
+    return kind == "struct" and re.match(r"\s*unsigned int version\b", body) is not None
+
+
+def write_nvml_types(path: Path, header: Path, text: str, protos: List[Prototype]) -> None:
+    """Sizes of the types that prototypes name: the generator declares them as so many bytes, so
+    that they can travel. Types that somebody looks into are in nvml.h instead."""
+    bodies = type_bodies(text)
+    ours = set(re.findall(r"\b(nvml\w+_t)\b", (path.parent / "nvml.h").read_text()))
+    names = sorted({name for proto in protos for ctype, _ in proto.params
+                    for name in re.findall(r"\bnvml\w+_t\b", ctype)} - ours)
+    program = "".join(f'printf("%zu %zu\\n", sizeof({n}), _Alignof({n}));\n' for n in names)
+    source = f'#include <stdio.h>\n#include <{header.name}>\nint main(void) {{ {program} }}\n'
+    with tempfile.TemporaryDirectory() as folder:
+        binary = str(Path(folder) / "sizes")
+        subprocess.run(["cc", "-w", "-x", "c", "-", f"-I{header.parent}", "-o", binary],
+                       input=source, text=True, check=True)
+        sizes = subprocess.run([binary], capture_output=True, text=True, check=True).stdout
+    with path.open("w") as out:
+        out.write("# NAME SIZE ALIGNMENT [versioned] [pointers] of the types that nvml.h of ours "
+                  "does not have,\n# extracted from the vendor's by api/gen/extract.py; do not "
+                  "edit.\n")
+        for name, size in zip(names, sizes.splitlines()):
+            words = [name, size]
+            if is_versioned(name, bodies):
+                words.append("versioned")
+            if has_pointers(name, bodies):
+                words.append("pointers")
+            out.write(" ".join(words) + "\n")
+    print(f"{path}: {len(names)} types")
+
+
 def extract_nvml(header: Path, out: Path) -> None:
     text = preprocess(header.parent, [header.name], ["NVML_NO_UNVERSIONED_FUNC_DEFS"])
     protos = parse_prototypes(text, r"nvmlReturn_t|const char\s*\*", "nvml")
     write_api(out / "nvml.api", "nvml.h of CUDA 13.0", protos)
+    write_nvml_types(out / "nvml-types.txt", header, text, protos)
 
 
 def main(argv: List[str]) -> int:

@@ -1,5 +1,6 @@
 #include "remote/device_cpu/nvml.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -615,6 +616,77 @@ soft_nvmlDeviceGetAttributes_v2(nvmlDevice_t dev, nvmlDeviceAttributes_t *attrib
 	return NVML_SUCCESS;
 }
 
+static nvmlReturn_t
+soft_nvmlSystemGetConfComputeSettings(nvmlSystemConfComputeSettings_t *settings)
+{
+	if (!settings)
+		return NVML_ERROR_INVALID_ARGUMENT;
+	if (settings->version != GENIE_NVML_VERSION(nvmlSystemConfComputeSettings_t, 1))
+		return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
+	*settings = (nvmlSystemConfComputeSettings_t){.version = settings->version};
+	return NVML_SUCCESS;
+}
+
+/* Part of no fabric: what comes before the fields that later versions added. */
+static nvmlReturn_t
+soft_nvmlDeviceGetGpuFabricInfoV(nvmlDevice_t dev, nvmlGpuFabricInfoV_t *info)
+{
+	nvmlReturn_t status = check_out(dev, info);
+
+	if (status != NVML_SUCCESS)
+		return status;
+	if ((info->version & 0xffffff) <= offsetof(nvmlGpuFabricInfoV_t, state))
+		return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
+	memset(info->clusterUuid, 0, sizeof(info->clusterUuid));
+	info->cliqueId = 0;
+	info->state = NVML_GPU_FABRIC_STATE_NOT_SUPPORTED;
+	info->status = NVML_SUCCESS;
+	return NVML_SUCCESS;
+}
+
+/* What such a device never does, and modes that are always off. */
+static nvmlReturn_t
+always_off(nvmlDevice_t dev, nvmlEnableState_t *state)
+{
+	nvmlReturn_t status = check_out(dev, state);
+
+	if (status == NVML_SUCCESS)
+		*state = NVML_FEATURE_DISABLED;
+	return status;
+}
+
+static nvmlReturn_t
+no_reasons(nvmlDevice_t dev, unsigned long long *mask)
+{
+	nvmlReturn_t status = check_out(dev, mask);
+
+	if (status == NVML_SUCCESS)
+		*mask = 0;
+	return status;
+}
+
+static nvmlReturn_t
+always_zero(nvmlDevice_t dev, unsigned int *value)
+{
+	nvmlReturn_t status = check_out(dev, value);
+
+	if (status == NVML_SUCCESS)
+		*value = 0;
+	return status;
+}
+
+static nvmlReturn_t
+soft_nvmlDeviceOnSameBoard(nvmlDevice_t dev1, nvmlDevice_t dev2, int *same)
+{
+	nvmlReturn_t status = check_out(dev1, same);
+
+	if (status == NVML_SUCCESS)
+		status = check(dev2);
+	if (status == NVML_SUCCESS)
+		*same = dev1 == dev2;
+	return status;
+}
+
 void
 genie_soft_nvml_fill(struct genie_nvml *nvml, const struct genie_soft_nvml *description)
 {
@@ -671,4 +743,18 @@ genie_soft_nvml_fill(struct genie_nvml *nvml, const struct genie_soft_nvml *desc
 	nvml->nvmlDeviceGetP2PStatus = soft_nvmlDeviceGetP2PStatus;
 	nvml->nvmlDeviceGetFieldValues = soft_nvmlDeviceGetFieldValues;
 	nvml->nvmlDeviceGetAttributes_v2 = soft_nvmlDeviceGetAttributes_v2;
+	nvml->nvmlDeviceGetPciInfo = soft_nvmlDeviceGetPciInfo_v3;
+	nvml->nvmlDeviceGetPciInfo_v2 = soft_nvmlDeviceGetPciInfo_v3;
+	nvml->nvmlSystemGetConfComputeSettings = soft_nvmlSystemGetConfComputeSettings;
+	nvml->nvmlDeviceGetGpuFabricInfoV = soft_nvmlDeviceGetGpuFabricInfoV;
+	nvml->nvmlDeviceGetDisplayMode = always_off;
+	nvml->nvmlDeviceGetDisplayActive = always_off;
+	nvml->nvmlDeviceGetAccountingMode = always_off;
+	nvml->nvmlDeviceGetNumFans = always_zero;
+	nvml->nvmlDeviceGetCurrentClocksThrottleReasons =
+		soft_nvmlDeviceGetCurrentClocksEventReasons;
+	nvml->nvmlDeviceGetSupportedClocksThrottleReasons = no_reasons;
+	nvml->nvmlDeviceGetSupportedClocksEventReasons = no_reasons;
+	nvml->nvmlDeviceGetSupportedEventTypes = no_reasons;
+	nvml->nvmlDeviceOnSameBoard = soft_nvmlDeviceOnSameBoard;
 }

@@ -49,11 +49,18 @@ structs(void)
 	SIZE(nvmlDeviceArchitecture_t);
 	SIZE(nvmlClockType_t);
 	SIZE(nvmlEnableState_t);
+	SIZE(nvmlUUID_t);
+	FIELD(nvmlUUID_t, value);
+	SIZE(nvmlProcessDetailList_t);
+	FIELD(nvmlProcessDetailList_t, numProcArrayEntries);
 }
 
 static void
 values(void)
 {
+	VALUE(NVML_UUID_TYPE_ASCII);
+	VALUE(NVML_UUID_TYPE_BINARY);
+	VALUE(NVML_DEVICE_SERIAL_BUFFER_SIZE);
 	VALUE(NVML_SUCCESS);
 	VALUE(NVML_ERROR_UNINITIALIZED);
 	VALUE(NVML_ERROR_INVALID_ARGUMENT);

@@ -14,6 +14,14 @@ roundtrip_fill(void *data, size_t size)
 }
 
 void
+roundtrip_version(void *data, size_t size)
+{
+	uint32_t version = (uint32_t)size | 2u << 24;
+
+	memcpy(data, &version, sizeof(version));
+}
+
+void
 roundtrip_same(const void *got, const void *want, size_t size)
 {
 	cr_assert_not_null(got);

@@ -19,6 +19,8 @@ struct roundtrip {
 
 /* Bytes that differ from those of every other call: swapped fields do not go unnoticed. */
 void roundtrip_fill(void *data, size_t size);
+/* Makes @data a struct that begins with its size and version. */
+void roundtrip_version(void *data, size_t size);
 void roundtrip_same(const void *got, const void *want, size_t size);
 void roundtrip_zero(const void *got, size_t size);
 

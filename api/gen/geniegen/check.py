@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Dict
 
-from .model import Function, Place, Spec
+from .model import NO_ANSWER, Function, Place, Spec
 
 REPLY_TYPES = ("CUresult", "nvmlReturn_t")
 PARAMS_MAX = 32  # GENIE_ARGS_MAX of wire/codec.h
@@ -20,9 +20,9 @@ def check_alias(function: Function, by_name: Dict[str, Function]) -> None:
         raise place.error(f"'{function.name}' is an alias of '{function.alias}', which is unknown")
     if target.alias:
         raise place.error(f"'{function.name}' is an alias of the alias '{function.alias}'")
-    if target.cls == "unsupported":
+    if target.cls in NO_ANSWER:
         raise place.error(f"'{function.name}' is an alias of '{function.alias}', which is "
-                          "unsupported: give it a class of its own")
+                          f"{target.cls}: give it a class of its own")
     if [p.ctype for p in target.params] != [p.ctype for p in function.params]:
         raise place.error(f"'{function.name}' and '{function.alias}' have different parameters")
     if function.alias_how == "stream" and not target.stream:
@@ -50,6 +50,10 @@ def check_wire(function: Function) -> None:
             raise direction.place.error(f"'{param.name}' points to pointers, which cannot travel")
         if length.kind == "str" and (direction.verb != "in" or param.pointee != "char"):
             raise direction.place.error(f"'{param.name}' is not an 'in' of char: no [str]")
+        if length.kind == "versioned" and (direction.verb != "inout" or
+                                           not param.pointee.endswith("_t")):
+            raise direction.place.error(f"'{param.name}' is not an 'inout' of a struct that begins "
+                                        "with its version: no [versioned]")
         if param.ctype.startswith("const ") and direction.verb in ("out", "inout", "new", "ret"):
             raise direction.place.error(f"'{param.name}' points to const: it cannot be written")
         if length.deref:
@@ -91,7 +95,7 @@ def check_function(function: Function, by_name: Dict[str, Function]) -> None:
         return
     if not function.cls:
         raise place.error(f"'{function.name}' has no class")
-    if function.cls in ("local", "unsupported") and (function.wire or function.exec_manual):
+    if function.cls in ("local",) + NO_ANSWER and (function.wire or function.exec_manual):
         raise place.error(f"'{function.name}' is {function.cls}: nothing of it travels")
     if function.wire and not function.manual and function.library in ("cuda", "nvml"):
         raise place.error("'wire' is for manual functions: generated ones travel anyway")

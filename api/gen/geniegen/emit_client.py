@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Dict, List
 
 from .ctext import arguments, banner, kind_macro, signature, string, wrap
-from .model import Direction, Function, Param, Spec
+from .model import NO_ANSWER, Direction, Function, Param, Spec
 
 SOURCES = "the .api and .sem files of api/"
 
@@ -21,15 +21,18 @@ class Library:
     enter: str
     call: str
     unsupported: str
+    refused: str
+    version_mismatch: str
 
 
 LIBRARIES: Dict[str, Library] = {
     "cuda": Library("CUDA_SUCCESS", "CUDA_ERROR_INVALID_VALUE", "CUDA_ERROR_INVALID_HANDLE",
                     "CUDA_ERROR_OUT_OF_MEMORY", "genie_enter", "genie_call_ticket",
-                    "genie_unsupported"),
+                    "genie_unsupported", "CUDA_ERROR_NOT_PERMITTED", "CUDA_ERROR_INVALID_VALUE"),
     "nvml": Library("NVML_SUCCESS", "NVML_ERROR_INVALID_ARGUMENT", "NVML_ERROR_INVALID_ARGUMENT",
                     "NVML_ERROR_MEMORY", "genie_nvml_enter", "genie_nvml_call",
-                    "genie_nvml_unsupported"),
+                    "genie_nvml_unsupported", "NVML_ERROR_NO_PERMISSION",
+                    "NVML_ERROR_ARGUMENT_VERSION_MISMATCH"),
 }
 
 
@@ -70,6 +73,9 @@ def generated_call(function: Function) -> List[str]:
         if param.pointer:
             if param.name not in function.nulls:
                 out += [f"\tif (!{param.name})", f"\t\treturn {lib.invalid_value};"]
+            if direction.length.kind == "versioned":
+                out += [f"\tif (!genie_versioned_size({param.name}))",
+                        f"\t\treturn {lib.version_mismatch};"]
         elif direction.verb in ("handle", "frees"):
             out += handle_check(function, param, direction, lib)
     for param in news:
@@ -104,7 +110,7 @@ def stub(function: Function, target: Function) -> List[str]:
     """The exported entry point; @target is the function itself, or what it is an alias of."""
     lib = LIBRARIES[function.library]
     visible = ['__attribute__((visibility("default")))']
-    if function.library == "nvml" and target.cls == "unsupported":
+    if function.library == "nvml" and target.cls in NO_ANSWER:
         # its types need not be known: the caller's arguments are never looked at
         out = visible + [function.ret, f"{function.name}(void)", "{"]
     else:
@@ -112,6 +118,8 @@ def stub(function: Function, target: Function) -> List[str]:
     if target.ret != f"{'CUresult' if function.library == 'cuda' else 'nvmlReturn_t'}":
         # answers with text, not with a status: nothing to enter
         return out + [f"\treturn genie_{target.name}({arguments(function)});", "}", ""]
+    if target.cls == "refused":
+        return out + [f"\treturn {lib.refused};", "}", ""]
     out.append("\tint genie_errno = errno;")
     if target.cls == "unsupported":
         out.append(f"\t{target.ret} genie_result =")
@@ -140,12 +148,13 @@ def stub(function: Function, target: Function) -> List[str]:
 
 def emit_stubs(spec: Spec, library: str) -> List[str]:
     by_name = spec.by_name()
-    out = banner(SOURCES) + ["#include <errno.h>", "", '#include "interpose/client.h"']
+    out = banner(SOURCES) + ["#include <errno.h>", "", '#include "interpose/client.h"',
+                             '#include "wire/codec.h"']
     if library == "nvml":
         out.append('#include "interpose/nvml.h"')
-        functions = [f for f in spec.of("nvml") if f.cls == "unsupported"]
+        functions = [f for f in spec.of("nvml") if f.cls in NO_ANSWER]
         out += [""] + [f"{f.ret} {f.name}(void);" for f in functions]
-        functions = [f for f in spec.of("nvml") if f.cls != "unsupported"]
+        functions = [f for f in spec.of("nvml") if f.cls not in NO_ANSWER]
         out += [wrap(f.prototype() + ";") for f in functions]
     out += ["", "/* An unsupported entry point looks at none of its parameters. */",
             '#pragma GCC diagnostic ignored "-Wunused-parameter"', ""]

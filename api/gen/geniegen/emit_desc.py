@@ -15,7 +15,9 @@ def length_fields(function: Function, param: Param, length: Length) -> List[str]
     else:
         where = f"FIELD({function.name}, {param.name})"
         fields = [f".size = sizeof(*{where})", f".align = _Alignof(__typeof__(*{where}))"]
-    if length.kind == "number":
+    if length.kind == "versioned":
+        fields.append(".versioned = 1")
+    elif length.kind == "number":
         fields.append(f".count = {length.number}")
     elif length.kind == "one":
         fields.append(".count = 1")

@@ -4,7 +4,7 @@ import hashlib
 from typing import List
 
 from .ctext import banner, guard, string, wrap
-from .model import Function, Spec, wire_order
+from .model import NO_ANSWER, Function, Spec, wire_order
 
 SOURCES = "the .api and .sem files of api/"
 
@@ -40,7 +40,8 @@ def emit_ops(spec: Spec) -> List[str]:
 
 
 def emit_args(spec: Spec) -> List[str]:
-    body = ["#include <cuda.h>", "", '#include "api/native.h"', '#include "api/nvml.h"', ""]
+    body = ["#include <cuda.h>", "", '#include "api/native.h"', '#include "api/nvml.h"',
+            '#include "genie_nvml_types.h"', ""]
     for function in spec.wire_functions():
         body.append(f"struct genie_args_{function.name} {{")
         body.append(f"\t{function.ret} ret;")
@@ -59,12 +60,24 @@ def driver_functions(spec: Spec) -> List[Function]:
 
 
 def nvml_functions(spec: Spec) -> List[Function]:
-    return [f for f in spec.of("nvml") if not f.alias and f.cls != "unsupported"]
+    return [f for f in spec.of("nvml") if not f.alias and f.cls not in NO_ANSWER]
+
+
+def emit_nvml_types(spec: Spec) -> List[str]:
+    body = ["/* NVML's types that only travel: so many bytes. Others are in api/nvml.h. */"]
+    for opaque in spec.opaque:
+        if opaque.size == 4:
+            body.append(f"typedef unsigned int {opaque.name};")
+        else:
+            body.append(f"typedef struct {{ _Alignas({opaque.align}) unsigned char "
+                        f"bytes[{opaque.size}]; }} {opaque.name};")
+    return banner("api/nvml-types.txt") + guard("genie_nvml_types.h", body)
 
 
 def emit_driver(spec: Spec) -> List[str]:
     body = ["#include <cuda.h>", "#include <cudaProfiler.h>", "#include <stddef.h>", "",
-            '#include "api/native.h"', '#include "api/nvml.h"', "", "struct genie_driver {"]
+            '#include "api/native.h"', '#include "api/nvml.h"', '#include "genie_nvml_types.h"', "",
+            "struct genie_driver {"]
     body += [member(f) for f in driver_functions(spec)]
     body += ["};", "", "struct genie_nvml {"]
     body += [member(f) for f in nvml_functions(spec)]
@@ -88,7 +101,8 @@ def emit_driver_c(spec: Spec) -> List[str]:
 
 
 def emit_impl(spec: Spec) -> List[str]:
-    body = ["#include <cuda.h>", "#include <cudaProfiler.h>", "", '#include "api/nvml.h"', ""]
+    body = ["#include <cuda.h>", "#include <cudaProfiler.h>", "", '#include "api/nvml.h"',
+            '#include "genie_nvml_types.h"', ""]
     body += [wrap(f.prototype("genie_") + ";") for f in spec.functions if f.by_hand]
     return banner(SOURCES) + guard("genie_impl.h", body)
 

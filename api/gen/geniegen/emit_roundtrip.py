@@ -10,6 +10,7 @@ from .ctext import banner
 from .model import Direction, Function, Param, Spec
 
 COUNT = 3  # elements of every array that a parameter counts
+VERSIONED = 36  # bytes of every struct that begins with its size
 
 
 def counters(function: Function) -> Set[str]:
@@ -19,7 +20,8 @@ def counters(function: Function) -> Set[str]:
 
 def elements(direction: Direction) -> int:
     length = direction.length
-    return {"one": 1, "number": length.number, "param": COUNT, "str": 1}[length.kind]
+    return {"one": 1, "number": length.number, "param": COUNT, "str": 1,
+            "versioned": VERSIONED}[length.kind]
 
 
 def fill_pointer(function: Function, param: Param, direction: Direction) -> List[str]:
@@ -32,6 +34,8 @@ def fill_pointer(function: Function, param: Param, direction: Direction) -> List
            f"\troundtrip_fill({data}, sizeof({data}));"]
     if param.name in counters(function):
         out.append(f"\t*{data} = {COUNT};")
+    if direction.length.kind == "versioned":
+        out.append(f"\troundtrip_version({data}, sizeof({data}));")
     return out + [f"\tsent.{param.name} = (void *){data};"]
 
 

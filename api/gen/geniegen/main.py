@@ -7,8 +7,9 @@ from typing import Callable, Dict, List
 
 from . import emit_client, emit_desc, emit_headers, emit_roundtrip, emit_worker
 from .check import check
-from .model import Function, Spec, SpecError
-from .parse import parse_api, parse_exports, parse_opcodes, parse_sem, parse_versions
+from .model import CLASSES, Function, Spec, SpecError
+from .parse import (parse_api, parse_exports, parse_opcodes, parse_sem, parse_types,
+                    parse_versions)
 
 LIBRARIES = ["genie", "native", "cuda", "nvml"]
 
@@ -19,6 +20,7 @@ OUTPUTS: Dict[str, Callable[[Spec], List[str]]] = {
     "genie_driver.c": emit_headers.emit_driver_c,
     "genie_impl.h": emit_headers.emit_impl,
     "genie_exec.h": emit_headers.emit_exec,
+    "genie_nvml_types.h": emit_headers.emit_nvml_types,
     "genie_desc.c": emit_desc.emit_desc,
     "genie_stubs.c": lambda spec: emit_client.emit_stubs(spec, "cuda"),
     "genie_nvml_stubs.c": lambda spec: emit_client.emit_stubs(spec, "nvml"),
@@ -42,7 +44,9 @@ def load(api: Path) -> Spec:
     by_name = {f.name: f for f in functions}
     parse_opcodes(api / "opcodes.txt", by_name)
     versions = parse_versions(api / "versions.txt", by_name)
-    spec = Spec(functions, versions, parse_exports(api / "exports.txt"))
+    types = api / "nvml-types.txt"
+    spec = Spec(functions, versions, parse_exports(api / "exports.txt"),
+                parse_types(types) if types.exists() else [])
     check(spec, api / "opcodes.txt")
     return spec
 
@@ -79,7 +83,7 @@ def summary(spec: Spec) -> str:
     for library in LIBRARIES:
         functions = spec.of(library)
         counts = {cls: sum(f.cls == cls for f in functions)
-                  for cls in ("local", "async", "sync", "unsupported")}
+                  for cls in CLASSES}
         counts["alias"] = sum(bool(f.alias) for f in functions)
         counts["by hand"] = sum(f.by_hand for f in functions)
         counts["on the wire"] = sum(f.on_wire for f in functions)

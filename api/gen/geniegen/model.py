@@ -10,7 +10,8 @@ KINDS = [
     "greenctx", "userobj", "nvmldev",
 ]
 
-CLASSES = ["local", "async", "sync", "unsupported"]
+CLASSES = ["local", "async", "sync", "unsupported", "refused"]
+NO_ANSWER = ("unsupported", "refused")  # classes whose stubs look at no parameter
 ALIAS_HOWS = ["plain", "stream", "ptds"]
 
 
@@ -53,7 +54,7 @@ class Param:
 class Length:
     """How many elements a pointer points to."""
 
-    kind: str  # "one" | "number" | "param" | "str"
+    kind: str  # "one" | "number" | "param" | "str" | "versioned"
     number: int = 0
     param: str = ""
     deref: bool = False  # the parameter is a pointer to the count
@@ -89,7 +90,7 @@ class Function:
     # from the .sem block
     place: Optional[Place] = None
     cls: str = ""
-    unsupported: str = ""  # reason
+    unsupported: str = ""  # reason, of the class refused too
     manual: str = ""  # reason
     wire: bool = False
     exec_manual: bool = False
@@ -130,6 +131,15 @@ class Function:
 
 
 @dataclass(frozen=True)
+class OpaqueType:
+    """A type that travels as so many bytes: nobody here looks into it."""
+
+    name: str
+    size: int
+    align: int
+
+
+@dataclass(frozen=True)
 class Version:
     """One row of versions.txt."""
 
@@ -144,6 +154,7 @@ class Spec:
     functions: List[Function]  # in the order of the .api files
     versions: List[Version]
     exports: List[str]  # further names that the library exports (hooks)
+    opaque: List[OpaqueType]
 
     def by_name(self) -> Dict[str, Function]:
         return {f.name: f for f in self.functions}

@@ -1,11 +1,11 @@
-"""Reads *.api, *.sem, opcodes.txt, versions.txt and exports.txt."""
+"""Reads *.api, *.sem, opcodes.txt, versions.txt, exports.txt and nvml-types.txt."""
 
 import re
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Tuple
 
-from .model import (ALIAS_HOWS, CLASSES, KINDS, Direction, Effect, Function, Length, Param, Place,
-                    Version)
+from .model import (ALIAS_HOWS, CLASSES, KINDS, NO_ANSWER, Direction, Effect, Function, Length,
+                    OpaqueType, Param, Place, Version)
 
 DIRECTIONS = ("in", "out", "inout", "handle", "new", "ret", "frees")
 NEED_KIND = ("handle", "new", "ret", "frees")
@@ -38,11 +38,14 @@ def parse_api(path: Path, library: str) -> List[Function]:
 
 
 def parse_length(place: Place, function: Function, text: Optional[str]) -> Length:
-    """What stands between the brackets: a number, a parameter, `*parameter`, `str`; ` bytes`."""
+    """What stands between the brackets: a number, a parameter, `*parameter`, `str`, `versioned`;
+    ` bytes`."""
     if text is None:
         return Length("one")
     if text == "str":
         return Length("str", is_bytes=True)
+    if text == "versioned":
+        return Length("versioned", is_bytes=True)
     match = re.match(r"(\*?)(\w+)( bytes)?$", text)
     if not match:
         raise place.error(f"'{text}' is not a length: a parameter or a number, then 'bytes' or not")
@@ -96,9 +99,9 @@ def parse_class(place: Place, function: Function, rest: str) -> None:
     name, _, reason = rest.partition(" ")
     if name not in CLASSES:
         raise place.error(f"unknown class '{name}'")
-    if name == "unsupported":
+    if name in NO_ANSWER:
         if not reason.strip():
-            raise place.error("'unsupported' needs a reason")
+            raise place.error(f"'{name}' needs a reason")
         function.unsupported = reason.strip()
     elif reason:
         raise place.error(f"class '{name}' takes nothing more")
@@ -204,3 +207,15 @@ def parse_exports(path: Path) -> List[str]:
             raise place.error("not a name")
         names.append(line)
     return names
+
+
+def parse_types(path: Path) -> List[OpaqueType]:
+    """nvml-types.txt. What holds pointers is left out: it cannot travel as bytes."""
+    types = []
+    for place, line in lines_of(path):
+        match = re.match(r"(\w+) (\d+) (\d+)((?: versioned| pointers)*)$", line)
+        if not match:
+            raise place.error("not 'NAME SIZE ALIGNMENT [versioned] [pointers]'")
+        if "pointers" not in match[4]:
+            types.append(OpaqueType(match[1], int(match[2]), int(match[3])))
+    return types

@@ -6,6 +6,7 @@
 
 #include "api/native.h"
 #include "api/nvml.h"
+#include "genie_nvml_types.h"
 
 struct genie_args_cuMemsetD8Async {
 	CUresult ret;
@@ -38,6 +39,13 @@ struct genie_args_cuGraphGetNodes {
 	CUgraph hGraph;
 	CUgraphNode *nodes;
 	size_t *numNodes;
+};
+
+struct genie_args_cuDeviceGetThing {
+	CUresult ret;
+	CUdevice dev;
+	nvmlThing_t *thing;
+	nvmlWord_t word;
 };
 
 #endif

@@ -69,6 +69,15 @@ static const struct genie_arg_desc cuGraphGetNodes_args[] = {
 		.handle = GENIE_KIND_GRAPHNODE, .use = GENIE_USE_RET, .nullable = 1},
 };
 
+static const struct genie_arg_desc cuDeviceGetThing_args[] = {
+	{.name = "dev", .offset = OFFSET(cuDeviceGetThing, dev), .kind = GENIE_ARG_VALUE,
+		.size = sizeof(FIELD(cuDeviceGetThing, dev))},
+	{.name = "word", .offset = OFFSET(cuDeviceGetThing, word), .kind = GENIE_ARG_VALUE,
+		.size = sizeof(FIELD(cuDeviceGetThing, word))},
+	{.name = "thing", .offset = OFFSET(cuDeviceGetThing, thing), .kind = GENIE_ARG_INOUT,
+		.size = 1, .align = 1, .versioned = 1},
+};
+
 const struct genie_op_desc genie_op_descs[GENIE_OP_MAX] = {
 	[GENIE_OP_cuMemsetD8Async] = {.name = "cuMemsetD8Async",
 		.args_size = sizeof(struct genie_args_cuMemsetD8Async), .arg_count = 4,
@@ -91,4 +100,8 @@ const struct genie_op_desc genie_op_descs[GENIE_OP_MAX] = {
 		.args_size = sizeof(struct genie_args_cuGraphGetNodes), .arg_count = 3,
 		.pointer_count = 2, .value_size = PAD(cuGraphGetNodes, hGraph),
 		.args = cuGraphGetNodes_args, .sync = 1},
+	[GENIE_OP_cuDeviceGetThing] = {.name = "cuDeviceGetThing",
+		.args_size = sizeof(struct genie_args_cuDeviceGetThing), .arg_count = 3,
+		.pointer_count = 1, .value_size = PAD(cuDeviceGetThing, dev) + PAD(cuDeviceGetThing,
+		word), .args = cuDeviceGetThing_args, .sync = 1},
 };

@@ -10,8 +10,10 @@ const struct genie_driver_name genie_driver_names[] = {
 	{"cuGraphGetNodes", offsetof(struct genie_driver, cuGraphGetNodes)},
 	{"cuLaunchKernelEx", offsetof(struct genie_driver, cuLaunchKernelEx)},
 	{"cuLinkDestroy", offsetof(struct genie_driver, cuLinkDestroy)},
+	{"cuDeviceSetThing", offsetof(struct genie_driver, cuDeviceSetThing)},
+	{"cuDeviceGetThing", offsetof(struct genie_driver, cuDeviceGetThing)},
 };
-const size_t genie_driver_name_count = 8;
+const size_t genie_driver_name_count = 10;
 
 const struct genie_driver_name genie_nvml_names[] = {
 };

@@ -8,6 +8,7 @@
 
 #include "api/native.h"
 #include "api/nvml.h"
+#include "genie_nvml_types.h"
 
 struct genie_driver {
 	CUresult (*cuInit)(unsigned int Flags);
@@ -20,6 +21,8 @@ struct genie_driver {
 	CUresult (*cuLaunchKernelEx)(const CUlaunchConfig *config, CUfunction f,
 		void **kernelParams, void **extra);
 	CUresult (*cuLinkDestroy)(CUlinkState state);
+	CUresult (*cuDeviceSetThing)(CUdevice dev, int value);
+	CUresult (*cuDeviceGetThing)(CUdevice dev, nvmlThing_t *thing, nvmlWord_t word);
 };
 
 struct genie_nvml {

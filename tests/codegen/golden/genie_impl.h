@@ -6,6 +6,7 @@
 #include <cudaProfiler.h>
 
 #include "api/nvml.h"
+#include "genie_nvml_types.h"
 
 CUresult genie_cuInit(unsigned int Flags);
 CUresult genie_cuStreamDestroy_v2(CUstream hStream);

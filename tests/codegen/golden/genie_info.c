@@ -30,4 +30,8 @@ const struct genie_api_entry genie_api_entries[GENIE_OP_MAX] = {
 		.reason = "packs parameters by the layout of the kernel"},
 	[GENIE_OP_cuLinkDestroy] = {.name = "cuLinkDestroy", .library = GENIE_LIBRARY_CUDA,
 		.cls = GENIE_CLASS_UNSUPPORTED, .reason = "linking at run time"},
+	[GENIE_OP_cuDeviceSetThing] = {.name = "cuDeviceSetThing", .library = GENIE_LIBRARY_CUDA,
+		.cls = GENIE_CLASS_REFUSED, .reason = "changes the device"},
+	[GENIE_OP_cuDeviceGetThing] = {.name = "cuDeviceGetThing", .library = GENIE_LIBRARY_CUDA,
+		.cls = GENIE_CLASS_SYNC},
 };

@@ -15,12 +15,14 @@ enum genie_op {
 	GENIE_OP_cuLaunchKernelEx = 9,
 	GENIE_OP_cuLaunchKernelEx_ptsz = 10,
 	GENIE_OP_cuLinkDestroy = 11,
+	GENIE_OP_cuDeviceSetThing = 12,
+	GENIE_OP_cuDeviceGetThing = 13,
 };
 
-#define GENIE_OP_MAX 12 /* one more than the last */
+#define GENIE_OP_MAX 14 /* one more than the last */
 
 /* Of ids, classes, parameters and directions of all calls that travel. */
-#define GENIE_SPEC_HASH 0x817907ffu
+#define GENIE_SPEC_HASH 0xaf4d06d0u
 
 /* For HELLO and WELCOME: the same together with the sizes that this build's headers
  * gave to every value and element. Two builds with the same value encode alike. */

@@ -109,3 +109,25 @@ Test(roundtrip, cuGraphGetNodes_null)
 	cr_assert_null(got->nodes);
 	roundtrip_down(&trip, &sent);
 }
+
+Test(roundtrip, cuDeviceGetThing)
+{
+	struct genie_args_cuDeviceGetThing sent = {0}, *got;
+	struct roundtrip trip;
+
+	roundtrip_fill(&sent.dev, sizeof(sent.dev));
+	roundtrip_fill(&sent.word, sizeof(sent.word));
+	unsigned char data_thing[36];
+	roundtrip_fill(data_thing, sizeof(data_thing));
+	roundtrip_version(data_thing, sizeof(data_thing));
+	sent.thing = (void *)data_thing;
+	got = roundtrip_up(&trip, GENIE_OP_cuDeviceGetThing, &sent, sizeof(sent));
+	roundtrip_same(&got->dev, &sent.dev, sizeof(sent.dev));
+	roundtrip_same(&got->word, &sent.word, sizeof(sent.word));
+	roundtrip_same(got->thing, sent.thing, sizeof(data_thing));
+	roundtrip_fill((void *)got->thing, sizeof(data_thing));
+	unsigned char answer_thing[sizeof(data_thing)];
+	memcpy(answer_thing, got->thing, sizeof(answer_thing));
+	roundtrip_down(&trip, &sent);
+	roundtrip_same(data_thing, answer_thing, sizeof(data_thing));
+}

@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "interpose/client.h"
+#include "wire/codec.h"
 
 /* An unsupported entry point looks at none of its parameters. */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
@@ -85,6 +86,24 @@ call_cuGraphGetNodes(CUgraph hGraph, CUgraphNode *nodes, size_t *numNodes)
 	if (!numNodes)
 		return CUDA_ERROR_INVALID_VALUE;
 	genie_status = genie_call_ticket(GENIE_OP_cuGraphGetNodes, &genie_args, &genie_ticket);
+	return genie_status;
+}
+
+static CUresult
+call_cuDeviceGetThing(CUdevice dev, nvmlThing_t *thing, nvmlWord_t word)
+{
+	struct genie_args_cuDeviceGetThing genie_args = {
+		.dev = dev,
+		.thing = thing,
+		.word = word,
+	};
+	uint64_t genie_ticket = 0;
+	CUresult genie_status;
+	if (!thing)
+		return CUDA_ERROR_INVALID_VALUE;
+	if (!genie_versioned_size(thing))
+		return CUDA_ERROR_INVALID_VALUE;
+	genie_status = genie_call_ticket(GENIE_OP_cuDeviceGetThing, &genie_args, &genie_ticket);
 	return genie_status;
 }
 
@@ -220,6 +239,26 @@ cuLinkDestroy(CUlinkState state)
 	CUresult genie_result =
 		genie_unsupported("cuLinkDestroy", __builtin_return_address(0));
 
+	errno = genie_errno;
+	return genie_result;
+}
+
+__attribute__((visibility("default")))
+CUresult
+cuDeviceSetThing(CUdevice dev, int value)
+{
+	return CUDA_ERROR_NOT_PERMITTED;
+}
+
+__attribute__((visibility("default")))
+CUresult
+cuDeviceGetThing(CUdevice dev, nvmlThing_t *thing, nvmlWord_t word)
+{
+	int genie_errno = errno;
+	CUresult genie_result = genie_enter(false);
+
+	if (genie_result == CUDA_SUCCESS)
+		genie_result = call_cuDeviceGetThing(dev, thing, word);
 	errno = genie_errno;
 	return genie_result;
 }

@@ -75,6 +75,17 @@ invoke_cuGraphGetNodes(struct genie_session *session, void *data)
 	return status;
 }
 
+static int32_t
+invoke_cuDeviceGetThing(struct genie_session *session, void *data)
+{
+	struct genie_args_cuDeviceGetThing *args = data;
+	int32_t status;
+
+	status = (int32_t)genie_session_driver(session)->cuDeviceGetThing(args->dev, args->thing,
+		args->word);
+	return status;
+}
+
 typedef int32_t (*invoke_fn)(struct genie_session *session, void *args);
 
 static const invoke_fn invokers[GENIE_OP_MAX] = {
@@ -83,6 +94,7 @@ static const invoke_fn invokers[GENIE_OP_MAX] = {
 	[GENIE_OP_cuStreamCreate] = invoke_cuStreamCreate,
 	[GENIE_OP_cuStreamDestroy_v2] = invoke_cuStreamDestroy_v2,
 	[GENIE_OP_cuGraphGetNodes] = invoke_cuGraphGetNodes,
+	[GENIE_OP_cuDeviceGetThing] = invoke_cuDeviceGetThing,
 };
 
 int32_t
