@@ -31,11 +31,12 @@
 #include "remote/device_cpu/ptx.h"
 
 /*
- * What a multiprocessor has. Values of compute capability 12.0, the only one whose PTX the
- * vendor's libraries carry.
+ * What a multiprocessor has. Values of compute capability 12.1: the vendor's libraries carry PTX
+ * for their newest architecture only, in CUDA 13.0 some for 12.0 (cuBLAS) and most for 12.1 (cuDNN,
+ * cuRAND, cuSOLVER, cuSPARSE).
  */
 #define GENIE_CPU_CC_MAJOR        12
-#define GENIE_CPU_CC_MINOR        0
+#define GENIE_CPU_CC_MINOR        1
 #define GENIE_CPU_WARP            32u
 #define GENIE_CPU_BLOCK_THREADS   1024u
 #define GENIE_CPU_SM_THREADS      1536u

@@ -35,7 +35,7 @@ Test(device_cpu, describes_itself)
 	ok(drv->cuMemGetInfo_v2(&free_bytes, &total));
 	cr_assert_leq(free_bytes, total);
 	ok(drv->cuDeviceComputeCapability(&value, &other, 0));
-	cr_assert_eq(value * 10 + other, 120);
+	cr_assert_eq(value * 10 + other, 121);
 	for (int i = 1; i < CU_DEVICE_ATTRIBUTE_MAX; i++)
 		ok(drv->cuDeviceGetAttribute(&value, (CUdevice_attribute)i, 0));
 	fails(CUDA_ERROR_INVALID_VALUE, drv->cuDeviceGetAttribute(&value, 0, 0));
