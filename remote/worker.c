@@ -87,11 +87,16 @@ backend_open(struct worker *worker, char *err, size_t err_size)
 	return genie_backend_cpu_open(&worker->backend, err, err_size);
 }
 
-/* Reserves the addresses that clients place their memory at. */
+/*
+ * Reserves the addresses that clients place their memory at: there, or where there is room for
+ * them. CUDA knows itself where it has room; the other devices use this process's own memory, of
+ * which a sanitizer or a limit may leave less.
+ */
 static int
 window_reserve(struct worker *worker, uint64_t base, uint64_t size)
 {
 	const struct genie_driver *drv = &worker->backend.drv;
+	struct genie_window room = {base, size};
 	CUdeviceptr got = 0;
 
 	if (worker->window == base && worker->window_size == size)
@@ -100,11 +105,16 @@ window_reserve(struct worker *worker, uint64_t base, uint64_t size)
 		drv->cuMemAddressFree(worker->window, worker->window_size);
 	worker->window = 0;
 	worker->window_size = 0;
-	if (drv->cuMemAddressReserve(&got, size, 0, base, 0) != CUDA_SUCCESS)
+	if (worker->backend.kind != GENIE_DEVICE_CUDA) {
+		genie_window_reserve(base, size, &room);
+		genie_window_release(&(struct genie_window){room.base, room.size});
+	}
+	if (!room.size ||
+	    drv->cuMemAddressReserve(&got, room.size, 0, room.base, 0) != CUDA_SUCCESS)
 		return -ENOMEM;
 	/* Where the driver would rather have it is as good: the client is told. */
 	worker->window = got;
-	worker->window_size = size;
+	worker->window_size = room.size;
 	return 0;
 }
 

@@ -4,11 +4,20 @@
 #include <stdbool.h>
 #include <sys/mman.h>
 
-#include "wire/proto.h"
-
 #define SMALLEST (UINT64_C(1) << 30)
 
-/* ThreadSanitizer keeps nearly all addresses for itself. */
+/* Where to try, in this order: the first ones have room for much, the last ones lie where programs
+ * do and are what ThreadSanitizer leaves. */
+static const uint64_t places[] = {
+	0, /* what was asked for */
+	UINT64_C(0x380000000000),
+	UINT64_C(0x100000000000),
+	UINT64_C(0x500000000000),
+	UINT64_C(0x7e8000000000),
+	UINT64_C(0x7ec000000000),
+	UINT64_C(0x001000000000),
+};
+
 #if defined(__SANITIZE_THREAD__)
 #define THREAD_SANITIZER 1
 #elif defined(__has_feature)
@@ -17,18 +26,28 @@
 #endif
 #endif
 
-/* Where to try, in this order. */
-static const uint64_t places[] = {
+/* ThreadSanitizer keeps nearly all addresses for itself, and ends the process when somebody wants
+ * one of those. */
+static bool
+is_usable(uint64_t base, uint64_t size)
+{
 #ifdef THREAD_SANITIZER
-	UINT64_C(0x7e8000000000),
-	UINT64_C(0x7ec000000000),
+	static const struct genie_window left[] = {
+		{UINT64_C(0x000000001000), UINT64_C(0x007ffffff000)},
+		{UINT64_C(0x7e8000000000), UINT64_C(0x018000000000)},
+	};
+
+	for (unsigned i = 0; i < sizeof(left) / sizeof(left[0]); i++)
+		if (base >= left[i].base && size <= left[i].size &&
+		    base - left[i].base <= left[i].size - size)
+			return true;
+	return false;
 #else
-	0, /* what was asked for */
-	UINT64_C(0x380000000000),
-	UINT64_C(0x100000000000),
-	UINT64_C(0x500000000000),
+	(void)base;
+	(void)size;
+	return true;
 #endif
-};
+}
 
 static int
 reserve_at(uint64_t base, uint64_t size)
@@ -36,6 +55,8 @@ reserve_at(uint64_t base, uint64_t size)
 	void *want = (void *)(uintptr_t)base;
 	void *got;
 
+	if (!is_usable(base, size))
+		return -ENOMEM;
 	got = mmap(want, size, PROT_NONE,
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
 	if (got == MAP_FAILED)
@@ -56,11 +77,6 @@ genie_window_reserve(uint64_t base, uint64_t size, struct genie_window *ret_wind
 	uint64_t at;
 
 	*ret_window = (struct genie_window){0};
-#ifdef THREAD_SANITIZER
-	/* There is room for two of these between what it leaves to programs. */
-	if (size > GENIE_PINNED_WINDOW_SIZE)
-		size = GENIE_PINNED_WINDOW_SIZE;
-#endif
 	for (; size >= SMALLEST; size /= 4) {
 		for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
 			at = places[i] ? places[i] : base;
@@ -98,6 +114,8 @@ genie_window_map(uint64_t base, uint64_t size, int fd, const struct genie_window
 	void *want = (void *)(uintptr_t)base;
 	void *got;
 
+	if (!is_usable(base, size))
+		return -ENOMEM;
 	got = mmap(want, size, PROT_READ | PROT_WRITE, flags, fd, 0);
 	if (got == MAP_FAILED)
 		return -errno;

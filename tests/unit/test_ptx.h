@@ -113,4 +113,18 @@ launch(struct ptx_module *module, const char *name, const struct ptx_launch *arg
 				    __VA_ARGS__})
 #define PARAMS(p) .params = &(p), .params_size = sizeof(p)
 
+/* An f16, exact for |v| < 2048. By hand: clang 14 has no _Float16 for this machine. */
+static inline uint16_t
+small_f16(int v)
+{
+	unsigned int magnitude = (unsigned int)(v < 0 ? -v : v), exponent = 0;
+	unsigned int sign = v < 0 ? 0x8000 : 0;
+
+	if (!magnitude)
+		return (uint16_t)sign;
+	while (magnitude >> (exponent + 1))
+		exponent++;
+	return (uint16_t)(sign | (exponent + 15) << 10 | ((magnitude << (10 - exponent)) & 0x3ff));
+}
+
 #endif

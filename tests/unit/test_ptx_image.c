@@ -185,7 +185,7 @@ Test(ptx_image, layers)
 	} p = {HANDLE, out};
 
 	for (int i = 0; i < 48; i++) {
-		_Float16 h = (_Float16)i;
+		uint16_t h = small_f16(i);
 
 		memcpy(&texels[i / 16][i / 4 % 4][i % 4], &h, 2);
 	}

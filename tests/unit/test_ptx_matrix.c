@@ -9,20 +9,6 @@ size_of(enum kind kind)
 	return kind == S8 ? 1 : kind == F16 || kind == BF16 ? 2 : kind == F64 ? 8 : 4;
 }
 
-/* Exact for |v| < 2048. By hand: clang 14 has no _Float16 for this machine. */
-static uint16_t
-small_f16(int v)
-{
-	unsigned int magnitude = (unsigned int)(v < 0 ? -v : v), exponent = 0;
-	unsigned int sign = v < 0 ? 0x8000 : 0;
-
-	if (!magnitude)
-		return (uint16_t)sign;
-	while (magnitude >> (exponent + 1))
-		exponent++;
-	return (uint16_t)(sign | (exponent + 15) << 10 | ((magnitude << (10 - exponent)) & 0x3ff));
-}
-
 static void
 put(void *matrix, size_t i, enum kind kind, int v)
 {

@@ -8,8 +8,9 @@
 #include "remote/device_cpu/ptx/exec_lanes.h"
 
 #define PTX_INLINE static inline __attribute__((always_inline))
-/* Programs' addresses are not the sanitizer's business: they may fault, and that is caught. */
-#define PTX_UNCHECKED __attribute__((no_sanitize("address")))
+/* Programs' memory is not the sanitizers' business: its addresses may fault, and that is caught,
+ * and threads of a kernel may race for it, as on any device. */
+#define PTX_UNCHECKED __attribute__((no_sanitize("address", "thread")))
 
 enum { PTX_BY_ADDRESS, PTX_BY_WINDOW, PTX_BY_LANE };
 
