@@ -52,10 +52,80 @@ genie_array_row(const struct genie_array *array)
 	return array->desc.Width * (element != 0 ? element : 1);
 }
 
-static CUresult
-desc_check(const CUDA_ARRAY3D_DESCRIPTOR *desc)
+bool
+genie_array_holds(const struct genie_array *array, const size_t origin[3], const size_t size[3])
 {
-	if (desc == NULL || desc->Width == 0)
+	const CUDA_ARRAY3D_DESCRIPTOR *desc = &array->desc;
+	size_t height = desc->Height, limits[3];
+
+	/* The layers of a one-dimensional array are slices too. */
+	limits[0] = genie_array_row(array);
+	limits[1] = height != 0 ? height : 1;
+	limits[2] = desc->Depth != 0 ? desc->Depth : 1;
+	for (int i = 0; i < 3; i++)
+		if (size[i] > limits[i] || origin[i] > limits[i] - size[i])
+			return false;
+	return true;
+}
+
+#define FLAGS_KNOWN                                                                                \
+	(CUDA_ARRAY3D_LAYERED | CUDA_ARRAY3D_SURFACE_LDST | CUDA_ARRAY3D_CUBEMAP |                 \
+	 CUDA_ARRAY3D_TEXTURE_GATHER | CUDA_ARRAY3D_DEPTH_TEXTURE |                                \
+	 CUDA_ARRAY3D_COLOR_ATTACHMENT | CUDA_ARRAY3D_SPARSE | CUDA_ARRAY3D_DEFERRED_MAPPING |     \
+	 CUDA_ARRAY3D_VIDEO_ENCODE_DECODE)
+
+/* What a device can address, by the kind of array: attributes that limit width, height, depth. The
+ * attributes of an extent are neighbours. */
+static bool
+extent_valid(const CUDA_ARRAY3D_DESCRIPTOR *desc, const int *attrs)
+{
+	bool layered = desc->Flags & CUDA_ARRAY3D_LAYERED,
+	     cube = desc->Flags & CUDA_ARRAY3D_CUBEMAP;
+	bool surface = desc->Flags & CUDA_ARRAY3D_SURFACE_LDST;
+	size_t width = desc->Width, height = desc->Height, depth = desc->Depth;
+	const int *limit;
+
+	if (cube) {
+		limit = &attrs[layered ? CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURECUBEMAP_LAYERED_WIDTH
+				       : CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURECUBEMAP_WIDTH];
+		return width == height && depth % 6 == 0 && depth != 0 && (layered || depth == 6) &&
+		       width <= (size_t)limit[0] && (!layered || depth <= (size_t)limit[1]);
+	}
+	if (layered && height == 0) {
+		limit = &attrs[surface ? CU_DEVICE_ATTRIBUTE_MAXIMUM_SURFACE1D_LAYERED_WIDTH
+				       : CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE1D_LAYERED_WIDTH];
+		return width <= (size_t)limit[0] && depth != 0 && depth <= (size_t)limit[1];
+	}
+	if (layered) {
+		limit = &attrs[surface ? CU_DEVICE_ATTRIBUTE_MAXIMUM_SURFACE2D_LAYERED_WIDTH
+				       : CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE2D_LAYERED_WIDTH];
+		return width <= (size_t)limit[0] && height <= (size_t)limit[1] && depth != 0 &&
+		       depth <= (size_t)limit[2];
+	}
+	if (depth != 0) {
+		const int *other = &attrs[CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE3D_WIDTH_ALTERNATE];
+
+		limit = &attrs[surface ? CU_DEVICE_ATTRIBUTE_MAXIMUM_SURFACE3D_WIDTH
+				       : CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE3D_WIDTH];
+		return height != 0 && ((width <= (size_t)limit[0] && height <= (size_t)limit[1] &&
+					depth <= (size_t)limit[2]) ||
+				       (!surface && width <= (size_t)other[0] &&
+					height <= (size_t)other[1] && depth <= (size_t)other[2]));
+	}
+	if (height != 0) {
+		limit = &attrs[surface ? CU_DEVICE_ATTRIBUTE_MAXIMUM_SURFACE2D_WIDTH
+				       : CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE2D_WIDTH];
+		return width <= (size_t)limit[0] && height <= (size_t)limit[1];
+	}
+	return width <= (size_t)attrs[surface ? CU_DEVICE_ATTRIBUTE_MAXIMUM_SURFACE1D_WIDTH
+					      : CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE1D_WIDTH];
+}
+
+static CUresult
+desc_check(const CUDA_ARRAY3D_DESCRIPTOR *desc, const struct genie_ctx *ctx)
+{
+	if (desc == NULL || desc->Width == 0 || desc->Flags & ~(unsigned int)FLAGS_KNOWN ||
+	    desc->Format == 0 || !extent_valid(desc, genie_client.devices[ctx->device].attrs))
 		return CUDA_ERROR_INVALID_VALUE;
 	if (format_size(desc->Format) == 0)
 		return genie_refuse("an array of a video or compressed format",
@@ -80,7 +150,7 @@ genie_cuArray3DCreate_v2(CUarray *pHandle, const CUDA_ARRAY3D_DESCRIPTOR *pAlloc
 
 	if (ctx == NULL)
 		return CUDA_ERROR_INVALID_CONTEXT;
-	status = pHandle != NULL ? desc_check(pAllocateArray) : CUDA_ERROR_INVALID_VALUE;
+	status = pHandle != NULL ? desc_check(pAllocateArray, ctx) : CUDA_ERROR_INVALID_VALUE;
 	if (status == CUDA_SUCCESS)
 		status = genie_capture_forbids();
 	if (status != CUDA_SUCCESS)
@@ -198,7 +268,7 @@ genie_cuMipmappedArrayCreate(CUmipmappedArray *pHandle,
 		return CUDA_ERROR_INVALID_CONTEXT;
 	if (pHandle == NULL || numMipmapLevels == 0)
 		return CUDA_ERROR_INVALID_VALUE;
-	status = desc_check(pMipmappedArrayDesc);
+	status = desc_check(pMipmappedArrayDesc, ctx);
 	if (status == CUDA_SUCCESS)
 		status = genie_capture_forbids();
 	if (status != CUDA_SUCCESS)

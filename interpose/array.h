@@ -14,5 +14,8 @@ struct genie_array {
 struct genie_array *genie_array_get(CUarray handle);
 /* Bytes of one row. */
 size_t genie_array_row(const struct genie_array *array);
+/* Does the box lie inside? @x and @width are in bytes. */
+bool genie_array_holds(const struct genie_array *array, const size_t origin[3],
+		       const size_t size[3]);
 
 #endif

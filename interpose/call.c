@@ -30,6 +30,18 @@ genie_enter_slow(bool early)
 	return (CUresult)sticky;
 }
 
+/* genie_enter() said @status: of all it may say, sticky errors are the context's only. */
+CUresult
+genie_enter_steady_slow(CUresult status)
+{
+	int sticky = atomic_load_explicit(&genie_client.sticky, memory_order_relaxed);
+
+	if (sticky == CUDA_SUCCESS || (int)status != sticky || genie_client.forked ||
+	    genie_chan_dead(genie_client_chan()))
+		return status;
+	return CUDA_SUCCESS;
+}
+
 CUresult
 genie_unsupported(const char *name, void *caller)
 {

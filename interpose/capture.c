@@ -28,7 +28,7 @@ static pthread_mutex_t capture_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct genie_capture *captures;
 static uint64_t last_id;
 /* Length of the list: lets every call outside captures leave at the first load. */
-static _Atomic int capture_count;
+_Atomic int genie_capture_count;
 
 bool
 genie_stream_capturing(const struct genie_stream *stream)
@@ -40,7 +40,7 @@ genie_stream_capturing(const struct genie_stream *stream)
 static bool
 captures_none(void)
 {
-	return atomic_load_explicit(&capture_count, memory_order_relaxed) == 0;
+	return atomic_load_explicit(&genie_capture_count, memory_order_relaxed) == 0;
 }
 
 /* ---- state changes ---- */
@@ -90,7 +90,7 @@ capture_end_locked(struct genie_capture *capture)
 	while (*link != capture)
 		link = &(*link)->next;
 	*link = capture->next;
-	atomic_fetch_sub_explicit(&capture_count, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&genie_capture_count, 1, memory_order_relaxed);
 	free(capture);
 }
 
@@ -180,6 +180,23 @@ genie_capture_forbids_stream(struct genie_stream *stream)
 	return status;
 }
 
+CUresult
+genie_capture_enter_slow(struct genie_stream *stream)
+{
+	struct genie_capture *capture;
+	CUresult status = CUDA_SUCCESS;
+
+	pthread_mutex_lock(&capture_lock);
+	if (stream->capturing && stream->capturing->invalid) {
+		status = CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
+	} else if (stream->legacy && (capture = capture_blocking_locked(stream->object.ctx))) {
+		capture_invalidate_locked(capture);
+		status = CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
+	}
+	pthread_mutex_unlock(&capture_lock);
+	return status;
+}
+
 /* ---- events carry a capture from stream to stream ---- */
 
 CUresult
@@ -198,6 +215,22 @@ genie_capture_record_event(struct genie_stream *stream, struct genie_event *even
 	atomic_store_explicit(&event->capture_id, stream->capture_id, memory_order_relaxed);
 	pthread_mutex_unlock(&capture_lock);
 	return CUDA_SUCCESS;
+}
+
+CUresult
+genie_capture_forbids_event(const struct genie_event *event)
+{
+	uint64_t id = atomic_load_explicit(&event->capture_id, memory_order_relaxed);
+	struct genie_capture *capture;
+
+	if (!id)
+		return CUDA_SUCCESS;
+	pthread_mutex_lock(&capture_lock);
+	capture = capture_find_locked(id);
+	if (capture)
+		capture_invalidate_locked(capture);
+	pthread_mutex_unlock(&capture_lock);
+	return CUDA_ERROR_CAPTURED_EVENT;
 }
 
 /* @event was recorded in a capture: the stream joins it, unless that mixes two. */
@@ -285,7 +318,7 @@ capture_begin(struct genie_stream *stream, CUstreamCaptureMode mode, bool into_g
 	capture->id = ++last_id;
 	capture->next = captures;
 	captures = capture;
-	atomic_fetch_add_explicit(&capture_count, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&genie_capture_count, 1, memory_order_relaxed);
 	stream_join_locked(stream, capture);
 	pthread_mutex_unlock(&capture_lock);
 	return CUDA_SUCCESS;

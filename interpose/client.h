@@ -136,6 +136,7 @@ void genie_thread_fork_child(void);
 /* What every stub does first. CUDA_SUCCESS, or what the stub returns at once: not initialised,
  * forked, dead, sticky error. @early: cuInit need not have run. */
 CUresult genie_enter_slow(bool early);
+CUresult genie_enter_steady_slow(CUresult status);
 static inline CUresult
 genie_enter(bool early)
 {
@@ -147,6 +148,14 @@ genie_enter(bool early)
 			     1))
 		return CUDA_SUCCESS;
 	return genie_enter_slow(early);
+}
+/* For calls that ask nothing of a context: a sticky error does not concern them. */
+static inline CUresult
+genie_enter_steady(void)
+{
+	CUresult status = genie_enter(false);
+
+	return status == CUDA_SUCCESS ? status : genie_enter_steady_slow(status);
 }
 /* The generated path: encodes, commits; for sync ops waits for the answer and decodes the outs
  * into @args. Returns the status. Counts. */

@@ -10,6 +10,7 @@
  * form) or when it is done (synchronous form).
  */
 #include "interpose/copy.h"
+#include "interpose/capture.h"
 #include "interpose/hostfunc.h"
 #include "interpose/memory.h"
 #include "interpose/mirror.h"
@@ -479,7 +480,9 @@ copy_call(CUdeviceptr dst, CUdeviceptr src, size_t size, CUstream handle, bool s
 
 	if (stream == NULL)
 		return genie_stream_missing();
-	status = sync ? genie_capture_forbids() : CUDA_SUCCESS;
+	status = genie_capture_enter(stream);
+	if (status == CUDA_SUCCESS && sync)
+		status = genie_capture_forbids();
 	if (status == CUDA_SUCCESS)
 		status = genie_mirror_push(stream);
 	if (status == CUDA_SUCCESS)

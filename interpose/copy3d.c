@@ -5,6 +5,7 @@
  * the device moves them to or from their place.
  */
 #include "interpose/array.h"
+#include "interpose/capture.h"
 #include "interpose/copy.h"
 #include "interpose/memory.h"
 #include "interpose/mirror.h"
@@ -72,17 +73,27 @@ side_complete(struct side *side, const struct box *box)
 }
 
 static CUresult
+side_array(struct side *side, const struct box *box)
+{
+	const struct genie_array *array = genie_array_get(side->array);
+	const size_t origin[3] = {side->x, side->y, side->z};
+	const size_t size[3] = {box->width, box->height, box->depth};
+
+	side->kind = KIND_ARRAY;
+	if (array == NULL)
+		return CUDA_ERROR_INVALID_HANDLE;
+	return genie_array_holds(array, origin, size) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+static CUresult
 side_resolve(struct side *side, const struct box *box)
 {
 	enum genie_side found;
 	CUresult status;
 	size_t span;
 
-	if (side->type == CU_MEMORYTYPE_ARRAY) {
-		side->kind = KIND_ARRAY;
-		return genie_array_get(side->array) != NULL ? CUDA_SUCCESS
-							    : CUDA_ERROR_INVALID_HANDLE;
-	}
+	if (side->type == CU_MEMORYTYPE_ARRAY)
+		return side_array(side, box);
 	if (side->type != CU_MEMORYTYPE_HOST && side->type != CU_MEMORYTYPE_DEVICE &&
 	    side->type != CU_MEMORYTYPE_UNIFIED)
 		return CUDA_ERROR_INVALID_VALUE;
@@ -344,7 +355,9 @@ box_call(struct box *box, CUstream handle, bool sync)
 
 	if (stream == NULL)
 		return genie_stream_missing();
-	status = sync ? genie_capture_forbids() : CUDA_SUCCESS;
+	status = genie_capture_enter(stream);
+	if (status == CUDA_SUCCESS && sync)
+		status = genie_capture_forbids();
 	if (status == CUDA_SUCCESS)
 		status = genie_mirror_push(stream);
 	if (status == CUDA_SUCCESS)

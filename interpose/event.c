@@ -128,7 +128,9 @@ genie_cuEventRecordWithFlags(CUevent hEvent, CUstream hStream, unsigned int flag
 		return CUDA_ERROR_INVALID_HANDLE;
 	if (flags & ~(unsigned int)CU_EVENT_RECORD_EXTERNAL)
 		return CUDA_ERROR_INVALID_VALUE;
-	status = genie_capture_record_event(stream, event, flags);
+	status = genie_capture_enter(stream);
+	if (status == CUDA_SUCCESS)
+		status = genie_capture_record_event(stream, event, flags);
 	if (status != CUDA_SUCCESS)
 		return status;
 	args.stream = genie_stream_wire(stream);
@@ -160,8 +162,9 @@ genie_cuEventQuery(CUevent hEvent)
 
 	if (!event)
 		return CUDA_ERROR_INVALID_HANDLE;
-	if (atomic_load_explicit(&event->capture_id, memory_order_relaxed))
-		return CUDA_ERROR_CAPTURED_EVENT;
+	status = genie_capture_forbids_event(event);
+	if (status != CUDA_SUCCESS)
+		return status;
 	if (atomic_load_explicit(&event->remote, memory_order_relaxed) ||
 	    !genie_perf(GENIE_PERF_PROGRESS))
 		return genie_call(GENIE_OP_cuEventQuery, &args);
@@ -194,8 +197,9 @@ genie_cuEventSynchronize(CUevent hEvent)
 
 	if (!event)
 		return CUDA_ERROR_INVALID_HANDLE;
-	if (atomic_load_explicit(&event->capture_id, memory_order_relaxed))
-		return CUDA_ERROR_CAPTURED_EVENT;
+	status = genie_capture_forbids_event(event);
+	if (status != CUDA_SUCCESS)
+		return status;
 	if (atomic_load_explicit(&event->remote, memory_order_relaxed))
 		return event_wait_remote(hEvent);
 	status = genie_wait(GENIE_SLOT_EVENT + genie_token_index(event->object.token),

@@ -275,7 +275,8 @@ genie_cuFuncSetCacheConfig(CUfunction hfunc, CUfunc_cache config)
 {
 	struct genie_function *function;
 
-	(void)config;
+	if ((unsigned int)config > CU_FUNC_CACHE_PREFER_EQUAL)
+		return CUDA_ERROR_INVALID_VALUE;
 	return function_lookup(hfunc, &function);
 }
 

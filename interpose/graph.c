@@ -205,7 +205,9 @@ genie_cuGraphLaunch(CUgraphExec hGraphExec, CUstream hStream)
 		return genie_stream_missing();
 	if (!genie_object_get(GENIE_KIND_GRAPHEXEC, (uintptr_t)hGraphExec))
 		return CUDA_ERROR_INVALID_VALUE;
-	status = genie_mirror_push(stream); /* its kernels may read what the host wrote */
+	status = genie_capture_enter(stream);
+	if (status == CUDA_SUCCESS)
+		status = genie_mirror_push(stream); /* its kernels may read what the host wrote */
 	if (status != CUDA_SUCCESS)
 		return status;
 	args.hStream = genie_stream_wire(stream);

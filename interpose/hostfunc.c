@@ -135,6 +135,9 @@ hostfunc_submit(struct genie_stream *stream, struct hostfunc *func)
 	uint64_t ticket = 0;
 	CUresult status;
 
+	status = genie_capture_enter(stream);
+	if (status != CUDA_SUCCESS)
+		return status;
 	func->stays = genie_stream_capturing(stream);
 	if (func->stays && !genie_hostfunc_in_graphs())
 		return genie_unsupported(

@@ -205,7 +205,8 @@ genie_cuKernelSetAttribute(CUfunction_attribute attrib, int val, CUkernel handle
 CUresult
 genie_cuKernelSetCacheConfig(CUkernel handle, CUfunc_cache config, CUdevice dev)
 {
-	(void)config;
 	(void)dev;
+	if ((unsigned int)config > CU_FUNC_CACHE_PREFER_EQUAL)
+		return CUDA_ERROR_INVALID_VALUE;
 	return kernel_get(handle) != NULL ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
 }

@@ -1,4 +1,5 @@
 #include "interpose/launch.h"
+#include "interpose/capture.h"
 #include "interpose/memory.h"
 #include "interpose/mirror.h"
 #include "interpose/refuse.h"
@@ -288,6 +289,8 @@ launch_submit(CUfunction handle, const struct genie_launch *launch)
 	if (__builtin_expect(status != CUDA_SUCCESS, 0))
 		return status;
 	status = genie_launch_check(function, launch);
+	if (status == CUDA_SUCCESS)
+		status = genie_capture_enter(stream);
 	if (status == CUDA_SUCCESS && launch->attr_count != 0)
 		status = attrs_check(function, launch);
 	if (status == CUDA_SUCCESS)

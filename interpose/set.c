@@ -2,6 +2,7 @@
  * Sets. The range is checked here, at once; then one command goes out. The synchronous calls are
  * the asynchronous ones on the legacy stream: the driver does not wait for device memory either.
  */
+#include "interpose/capture.h"
 #include "interpose/copy.h"
 #include "interpose/memory.h"
 #include "interpose/mirror.h"
@@ -135,6 +136,8 @@ set_call(const struct set *set, bool sync)
 	if (set->width == 0 || set->height == 0)
 		return CUDA_SUCCESS;
 	status = set_check(set, &side);
+	if (status == CUDA_SUCCESS)
+		status = genie_capture_enter(stream);
 	if (status == CUDA_SUCCESS && sync)
 		status = genie_capture_forbids();
 	if (status != CUDA_SUCCESS)

@@ -407,7 +407,9 @@ genie_cuStreamWaitEvent(CUstream hStream, CUevent hEvent, unsigned int Flags)
 		return CUDA_ERROR_INVALID_HANDLE;
 	if (Flags & ~(unsigned int)CU_EVENT_WAIT_EXTERNAL)
 		return CUDA_ERROR_INVALID_VALUE;
-	status = genie_capture_wait_event(stream, event, Flags);
+	status = genie_capture_enter(stream);
+	if (status == CUDA_SUCCESS)
+		status = genie_capture_wait_event(stream, event, Flags);
 	if (status != CUDA_SUCCESS)
 		return status;
 	/* Waiting for what was never recorded, or is known to be done, is nothing. */

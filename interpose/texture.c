@@ -3,7 +3,8 @@
  * memory, so the number must be the driver's own: making one waits for the answer. What they were
  * made of is kept here, for whoever asks.
  */
-#include "interpose/client.h"
+#include "interpose/array.h"
+#include "interpose/memory.h"
 
 #include <stdlib.h>
 
@@ -61,6 +62,44 @@ texture_remove(bool surface, unsigned long long value)
 	return texture != NULL;
 }
 
+/* ---- what the device cannot bind ---- */
+
+static CUresult
+linear_check(CUdeviceptr addr, size_t size, size_t pitch)
+{
+	const struct genie_ctx *ctx = genie_ctx_current();
+	const int *attrs;
+	struct genie_mem mem;
+
+	if (ctx == NULL)
+		return CUDA_ERROR_INVALID_CONTEXT;
+	attrs = genie_client.devices[ctx->device].attrs;
+	if (addr % (unsigned int)attrs[CU_DEVICE_ATTRIBUTE_TEXTURE_ALIGNMENT] != 0 ||
+	    pitch % (unsigned int)attrs[CU_DEVICE_ATTRIBUTE_TEXTURE_PITCH_ALIGNMENT] != 0 ||
+	    !genie_mem_find(addr, &mem))
+		return CUDA_ERROR_INVALID_VALUE;
+	return genie_mem_check_range(&mem, addr, size);
+}
+
+static CUresult
+resource_check(const CUDA_RESOURCE_DESC *desc)
+{
+	size_t rows;
+
+	switch (desc->resType) {
+	case CU_RESOURCE_TYPE_LINEAR:
+		return linear_check(desc->res.linear.devPtr, desc->res.linear.sizeInBytes, 0);
+	case CU_RESOURCE_TYPE_PITCH2D:
+		if (desc->res.pitch2D.height == 0 ||
+		    __builtin_mul_overflow(desc->res.pitch2D.pitchInBytes,
+					   desc->res.pitch2D.height - 1, &rows))
+			return CUDA_ERROR_INVALID_VALUE;
+		return linear_check(desc->res.pitch2D.devPtr, rows, desc->res.pitch2D.pitchInBytes);
+	default:
+		return CUDA_SUCCESS;
+	}
+}
+
 /* ---- textures ---- */
 
 CUresult
@@ -75,6 +114,9 @@ genie_cuTexObjectCreate(CUtexObject *pTexObject, const CUDA_RESOURCE_DESC *pResD
 
 	if (pTexObject == NULL || pResDesc == NULL)
 		return CUDA_ERROR_INVALID_VALUE;
+	status = resource_check(pResDesc);
+	if (status != CUDA_SUCCESS)
+		return status;
 	texture = calloc(1, sizeof(*texture));
 	if (texture == NULL)
 		return CUDA_ERROR_OUT_OF_MEMORY;
@@ -145,10 +187,16 @@ CUresult
 genie_cuSurfObjectCreate(CUsurfObject *pSurfObject, const CUDA_RESOURCE_DESC *pResDesc)
 {
 	struct genie_args_cuSurfObjectCreate args = {.pResDesc = pResDesc};
+	const struct genie_array *array;
 	struct texture *surface;
 	CUresult status;
 
-	if (pSurfObject == NULL || pResDesc == NULL)
+	if (pSurfObject == NULL || pResDesc == NULL || pResDesc->resType != CU_RESOURCE_TYPE_ARRAY)
+		return CUDA_ERROR_INVALID_VALUE;
+	array = genie_array_get(pResDesc->res.array.hArray);
+	if (array == NULL)
+		return CUDA_ERROR_INVALID_HANDLE;
+	if (!(array->desc.Flags & CUDA_ARRAY3D_SURFACE_LDST))
 		return CUDA_ERROR_INVALID_VALUE;
 	surface = calloc(1, sizeof(*surface));
 	if (surface == NULL)

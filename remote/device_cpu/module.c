@@ -189,6 +189,23 @@ check_target(const struct ptx_module *ptx)
 	return CUDA_SUCCESS;
 }
 
+/* Text that a program wrote, or had made, is small: it is compiled at once, so that what is wrong
+ * with it is told by the call that loads it. Libraries carry thousands of kernels. */
+#define AT_ONCE_MAX (256u << 10)
+
+static CUresult
+check_bodies(struct ptx_module *ptx)
+{
+	const char *name;
+
+	for (size_t i = 0; (name = ptx_module_kernel_name(ptx, i)); i++)
+		if (ptx_kernel_prepare(ptx_module_kernel(ptx, name)) == PTX_SYNTAX) {
+			fail("PTX: kernel %s cannot be compiled", name);
+			return CUDA_ERROR_INVALID_PTX;
+		}
+	return CUDA_SUCCESS;
+}
+
 static CUresult
 compile(const char *text, size_t size, struct ptx_module **ret_ptx)
 {
@@ -202,6 +219,8 @@ compile(const char *text, size_t size, struct ptx_module **ret_ptx)
 	case PTX_OK: {
 		CUresult status = check_target(*ret_ptx);
 
+		if (status == CUDA_SUCCESS && size <= AT_ONCE_MAX)
+			status = check_bodies(*ret_ptx);
 		if (status != CUDA_SUCCESS)
 			ptx_module_unload(*ret_ptx);
 		return status;

@@ -72,6 +72,8 @@ struct ptx_kernel_info {
 	uint32_t ptx_version;                               /* 90 for 9.0 */
 	uint32_t target;                                    /* 120 for sm_120 */
 };
+/* Compiles the kernel and all it calls directly. 0, or a negative enum ptx_status. */
+int ptx_kernel_prepare(struct ptx_kernel *kernel);
 int ptx_kernel_info(struct ptx_kernel *kernel, struct ptx_kernel_info *ret_info);
 int ptx_kernel_param(struct ptx_kernel *kernel, uint32_t i, uint32_t *ret_offset,
 		     uint32_t *ret_size);

@@ -126,7 +126,8 @@ def stub(function: Function, target: Function) -> List[str]:
         out.append(f"\t\t{lib.unsupported}({string(function.name)}, __builtin_return_address(0));")
         return out + ["", "\terrno = genie_errno;", "\treturn genie_result;", "}", ""]
     early = "true" if target.early else "false"
-    out += [f"\t{target.ret} genie_result = {lib.enter}({early});", ""]
+    enter = f"{lib.enter}_steady()" if target.steady else f"{lib.enter}({early})"
+    out += [f"\t{target.ret} genie_result = {enter};", ""]
     prefix = "genie_" if target.by_hand else "call_"
     values = []
     for param, original in zip(function.params, target.params):

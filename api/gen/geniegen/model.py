@@ -95,6 +95,7 @@ class Function:
     wire: bool = False
     exec_manual: bool = False
     early: bool = False
+    steady: bool = False
     query: bool = False
     since: int = 0
     alias: str = ""

@@ -142,7 +142,7 @@ def parse_word(place: Place, function: Function, line: str) -> None:
         function.since = int(rest)
     elif word == "exec" and rest == "manual":
         function.exec_manual = True
-    elif word in ("query", "early", "wire") and not rest:
+    elif word in ("query", "early", "steady", "wire") and not rest:
         setattr(function, word, True)
     else:
         raise place.error(f"unknown word '{line.strip()}'")

@@ -292,8 +292,6 @@ struct ptx_kernel {
 	_Atomic int prepared;
 };
 
-/* Compiles the kernel and all it calls directly. 0, or a negative enum ptx_status. */
-int ptx_kernel_prepare(struct ptx_kernel *kernel);
 void ptx_kernel_free(struct ptx_kernel *kernel);
 
 #endif

@@ -14,6 +14,7 @@ struct genie_driver {
 	CUresult (*cuInit)(unsigned int Flags);
 	CUresult (*cuMemsetD8Async)(CUdeviceptr dstDevice, unsigned char uc, size_t N,
 		CUstream hStream);
+	CUresult (*cuDeviceGetCount)(int *count);
 	CUresult (*cuDeviceGetName)(char *name, int len, CUdevice dev);
 	CUresult (*cuStreamCreate)(CUstream *phStream, unsigned int Flags);
 	CUresult (*cuStreamDestroy_v2)(CUstream hStream);

@@ -34,4 +34,6 @@ const struct genie_api_entry genie_api_entries[GENIE_OP_MAX] = {
 		.cls = GENIE_CLASS_REFUSED, .reason = "changes the device"},
 	[GENIE_OP_cuDeviceGetThing] = {.name = "cuDeviceGetThing", .library = GENIE_LIBRARY_CUDA,
 		.cls = GENIE_CLASS_SYNC},
+	[GENIE_OP_cuDeviceGetCount] = {.name = "cuDeviceGetCount", .library = GENIE_LIBRARY_CUDA,
+		.cls = GENIE_CLASS_LOCAL, .manual = 1},
 };

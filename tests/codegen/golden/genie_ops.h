@@ -17,9 +17,10 @@ enum genie_op {
 	GENIE_OP_cuLinkDestroy = 11,
 	GENIE_OP_cuDeviceSetThing = 12,
 	GENIE_OP_cuDeviceGetThing = 13,
+	GENIE_OP_cuDeviceGetCount = 14,
 };
 
-#define GENIE_OP_MAX 14 /* one more than the last */
+#define GENIE_OP_MAX 15 /* one more than the last */
 
 /* Of ids, classes, parameters and directions of all calls that travel. */
 #define GENIE_SPEC_HASH 0xaf4d06d0u

@@ -149,6 +149,19 @@ cuMemsetD8Async_ptsz(CUdeviceptr dstDevice, unsigned char uc, size_t N, CUstream
 
 __attribute__((visibility("default")))
 CUresult
+cuDeviceGetCount(int *count)
+{
+	int genie_errno = errno;
+	CUresult genie_result = genie_enter_steady();
+
+	if (genie_result == CUDA_SUCCESS)
+		genie_result = genie_cuDeviceGetCount(count);
+	errno = genie_errno;
+	return genie_result;
+}
+
+__attribute__((visibility("default")))
+CUresult
 cuDeviceGetName(char *name, int len, CUdevice dev)
 {
 	int genie_errno = errno;
