@@ -251,6 +251,13 @@ genie_call_mark(enum genie_op op, void *args, const struct genie_ctx *ctx, uint6
 	return call_submit(op, args, ctx, GENIE_CMD_WAIT, ret_ticket, NULL);
 }
 
+CUresult
+genie_call_issued(enum genie_op op, void *args, const struct genie_ctx *ctx, uint64_t *ret_ticket)
+{
+	*ret_ticket = 0;
+	return call_submit(op, args, ctx, GENIE_CMD_REPLY, ret_ticket, NULL);
+}
+
 /* A call that makes an object cannot report what an earlier one did wrong: the program would lose
  * the object. */
 static bool

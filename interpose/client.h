@@ -169,6 +169,9 @@ CUresult genie_call_ctx(enum genie_op op, void *args, const struct genie_ctx *ct
 /* For a mark whose progress the caller is about to wait for. */
 CUresult genie_call_mark(enum genie_op op, void *args, const struct genie_ctx *ctx,
 			 uint64_t *ret_ticket);
+/* The same, and returns when the worker has issued it: for what another process may build on. */
+CUresult genie_call_issued(enum genie_op op, void *args, const struct genie_ctx *ctx,
+			   uint64_t *ret_ticket);
 /* Reports an unsupported entry point: logs once, counts. Returns CUDA_ERROR_NOT_SUPPORTED. */
 CUresult genie_unsupported(const char *name, void *caller);
 /* -ECONNRESET and friends to the CUresult the program sees; makes it sticky. */
@@ -276,6 +279,7 @@ struct genie_event {
 	_Atomic uint64_t ticket; /* of its last record, 0 = never recorded */
 	/* Recorded by a graph or by another process: only the worker knows whether it is done. */
 	_Atomic bool remote;
+	_Atomic bool shared;         /* another process has it too (share.c): it stays remote */
 	_Atomic uint64_t capture_id; /* of the capture it was last recorded in, 0 = none */
 };
 /* NULL: not an event. */
@@ -323,6 +327,8 @@ enum genie_mem_type {
 	GENIE_MEM_MANAGED,    /* in the pinned window, made by cuMemAllocManaged or __managed__ */
 	GENIE_MEM_REGISTERED, /* cuMemHostRegister */
 	GENIE_MEM_GLOBAL,     /* a module's variable: an address the worker's driver chose */
+	GENIE_MEM_MAPPED,     /* cuMemMap: the program placed it (vmm.c) */
+	GENIE_MEM_SHARED,     /* another process's, opened here (share.c) */
 };
 struct genie_mem {
 	enum genie_mem_type type;

@@ -53,6 +53,8 @@ genie_copy_side(uint64_t addr, size_t size, enum genie_side *ret_side)
 		break;
 	case GENIE_MEM_DEVICE:
 	case GENIE_MEM_GLOBAL:
+	case GENIE_MEM_MAPPED:
+	case GENIE_MEM_SHARED:
 		*ret_side = GENIE_SIDE_DEVICE;
 		break;
 	}

@@ -121,6 +121,7 @@ genie_cuEventRecordWithFlags(CUevent hEvent, CUstream hStream, unsigned int flag
 	struct genie_args_genieEventRecord args = {.event = hEvent, .flags = flags};
 	uint64_t ticket = 0;
 	CUresult status;
+	bool shared;
 
 	if (!stream)
 		return genie_stream_missing();
@@ -134,12 +135,19 @@ genie_cuEventRecordWithFlags(CUevent hEvent, CUstream hStream, unsigned int flag
 	if (status != CUDA_SUCCESS)
 		return status;
 	args.stream = genie_stream_wire(stream);
-	status = genie_call_ctx(GENIE_OP_genieEventRecord, &args, stream->object.ctx, &ticket);
+	shared = atomic_load_explicit(&event->shared, memory_order_relaxed);
+	/* Another process that is told of a record finds it made. */
+	if (shared)
+		status = genie_call_issued(GENIE_OP_genieEventRecord, &args, stream->object.ctx,
+					   &ticket);
+	else
+		status = genie_call_ctx(GENIE_OP_genieEventRecord, &args, stream->object.ctx,
+					&ticket);
 	if (status != CUDA_SUCCESS)
 		return status;
 	if (!genie_stream_capturing(stream)) {
 		atomic_store_explicit(&event->capture_id, 0, memory_order_relaxed);
-		atomic_store_explicit(&event->remote, false, memory_order_relaxed);
+		atomic_store_explicit(&event->remote, shared, memory_order_relaxed);
 		atomic_store_explicit(&event->ticket, ticket, memory_order_release);
 	}
 	genie_stream_submitted(stream, ticket);

@@ -353,8 +353,8 @@ cache_shrink(struct genie_heap *heap, uint64_t bytes, uint32_t count)
 }
 
 /* Spends @size bytes of credit: what there is, then what the cache holds, then what is granted. */
-static int
-credit_take(struct genie_heap *heap, uint64_t size)
+int
+genie_heap_credit_take(struct genie_heap *heap, uint64_t size)
 {
 	for (;;) {
 		struct genie_span *victim = NULL;
@@ -389,6 +389,14 @@ credit_take(struct genie_heap *heap, uint64_t size)
 	}
 }
 
+void
+genie_heap_credit_give(struct genie_heap *heap, uint64_t size)
+{
+	pthread_mutex_lock(&heap->lock);
+	heap->credit += size;
+	pthread_mutex_unlock(&heap->lock);
+}
+
 /* A fresh mapping of @size bytes, not yet in any list. */
 static int
 span_map(struct genie_heap *heap, uint64_t size, struct genie_span **ret_span)
@@ -397,7 +405,7 @@ span_map(struct genie_heap *heap, uint64_t size, struct genie_span **ret_span)
 	uint64_t index;
 	int error;
 
-	error = credit_take(heap, size);
+	error = genie_heap_credit_take(heap, size);
 	if (error != 0)
 		return error;
 	pthread_mutex_lock(&heap->lock);

@@ -145,6 +145,13 @@ void genie_heap_fini(struct genie_heap *heap);
 int genie_heap_alloc(struct genie_heap *heap, uint64_t size, const struct genie_block_info *info,
 		     uint64_t stream, uint64_t *ret_addr);
 
+/*
+ * Memory of the same device that the heap does not place: spends bytes of its credit, making room
+ * by unmapping what nobody uses, and gives them back. 0 or -ENOMEM.
+ */
+int genie_heap_credit_take(struct genie_heap *heap, uint64_t size);
+void genie_heap_credit_give(struct genie_heap *heap, uint64_t size);
+
 /* Frees the block that begins at @addr; 0 or -EINVAL: none does. */
 int genie_heap_free(struct genie_heap *heap, uint64_t addr, uint64_t stream,
 		    struct genie_block_info *ret_info);

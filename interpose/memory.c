@@ -1,9 +1,12 @@
 /*
- * Device memory. The client chooses the addresses: each device has an equal part of the window
- * that the worker granted, managed by a heap (heap.c). Allocating and freeing are local; new pages
+ * Device memory. The client chooses the addresses: the first half of the window that the worker
+ * granted is divided among the devices, each part managed by a heap (heap.c); the second half is
+ * for what the program maps itself (vmm.c). Allocating and freeing are local; new pages
  * cost a one-way command, and only an allocation beyond the byte credit waits for the worker.
  */
 #include "interpose/memory.h"
+#include "interpose/share.h"
+#include "interpose/vmm.h"
 
 #include <errno.h>
 
@@ -144,7 +147,7 @@ heaps_make_locked(void)
 	if (welcome == NULL || count <= 0 || count > GENIE_DEVICES_MAX)
 		return false;
 	memory.window = welcome->device_window;
-	memory.slice = welcome->device_window_size / (uint64_t)count & ~(GENIE_HEAP_PAGE - 1);
+	memory.slice = welcome->device_window_size / 2 / (uint64_t)count & ~(GENIE_HEAP_PAGE - 1);
 	for (int i = 0; i < count; i++) {
 		const struct genie_device_info *info = &genie_client.devices[i];
 		uint64_t credit = info->credit < memory.slice ? info->credit : memory.slice;
@@ -214,6 +217,8 @@ genie_mem_find(uint64_t addr, struct genie_mem *ret_mem)
 	int device;
 
 	heap = genie_mem_heap_of(addr, &device);
+	if (heap == NULL && genie_vmm_find(addr, ret_mem))
+		return true;
 	if (heap == NULL)
 		return genie_ranges_find(&genie_registered, addr, ret_mem) ||
 		       genie_ranges_find(&globals, addr, ret_mem);
@@ -344,6 +349,8 @@ genie_cuMemFree_v2(CUdeviceptr dptr)
 		return CUDA_SUCCESS;
 	if (!genie_mem_find(dptr, &mem) || mem.base != dptr)
 		return CUDA_ERROR_INVALID_VALUE;
+	if (mem.type == GENIE_MEM_SHARED && mem.pool != NULL)
+		return genie_share_close(dptr) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 	if (mem.type != GENIE_MEM_DEVICE && mem.type != GENIE_MEM_MANAGED)
 		return CUDA_ERROR_INVALID_VALUE;
 	status = genie_capture_forbids();
@@ -421,6 +428,7 @@ genie_mem_forget_ctx(struct genie_ctx *ctx)
 		genie_heap_each(heap, forget_block, ctx);
 	if (pinned != NULL)
 		genie_heap_each(pinned, forget_block, ctx);
+	genie_share_forget_ctx(ctx);
 	genie_ranges_forget_ctx(&genie_registered, ctx);
 	genie_ranges_forget_ctx(&globals, ctx);
 }

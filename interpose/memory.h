@@ -44,6 +44,8 @@ extern struct genie_ranges genie_registered;
 
 /* pool.c: a block of @pool was freed. */
 void genie_mempool_freed(struct genie_mempool *pool, uint64_t size);
+/* CU_MEM_HANDLE_TYPE_* that its memory can be shared by. */
+unsigned int genie_mempool_types(const struct genie_mempool *pool);
 
 /* For CU_POINTER_ATTRIBUTE_BUFFER_ID of what is in no heap. */
 uint64_t genie_mem_next_id(void);
@@ -51,9 +53,14 @@ uint64_t genie_mem_next_id(void);
 /* The status for what an allocator returned. */
 CUresult genie_mem_status(int error);
 
+/* vmm.c: is [@addr, @addr + @size) mapped without a gap, and may its device use it? */
+CUresult genie_vmm_check(uint64_t addr, uint64_t size);
+
 static inline CUresult
 genie_mem_check_range(const struct genie_mem *mem, uint64_t addr, uint64_t size)
 {
+	if (mem->type == GENIE_MEM_MAPPED) /* mappings may continue each other */
+		return genie_vmm_check(addr, size);
 	return size <= mem->size - (addr - mem->base) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 

@@ -1,9 +1,7 @@
 /*
- * Several devices, several processes: peer access and handles for other processes.
+ * Several devices: peer access. Several processes are share.c's.
  */
 #include "interpose/client.h"
-
-#include <string.h>
 
 CUresult
 genie_cuDeviceCanAccessPeer(int *canAccessPeer, CUdevice dev, CUdevice peerDev)
@@ -75,54 +73,4 @@ genie_cuCtxDisablePeerAccess(CUcontext peerContext)
 	enabled[device][peer] = false;
 	pthread_mutex_unlock(&peer_lock);
 	return status;
-}
-
-/* ---- handles for other processes ---- */
-
-/*
- * A handle can be made, and says which session and address it is about; opening one in another
- * process is not supported yet and fails there, by name (api/cuda.sem).
- */
-struct ipc_handle {
-	char magic[8];
-	uint8_t session_id[16];
-	uint64_t value;
-};
-_Static_assert(sizeof(struct ipc_handle) <= sizeof(CUipcMemHandle), "it travels in that struct");
-_Static_assert(sizeof(struct ipc_handle) <= sizeof(CUipcEventHandle), "it travels in that struct");
-
-static void
-ipc_fill(void *handle, size_t size, uint64_t value)
-{
-	struct ipc_handle ipc = {.magic = "genie1", .value = value};
-
-	memcpy(ipc.session_id, genie_client.welcome->session_id, sizeof(ipc.session_id));
-	memset(handle, 0, size);
-	memcpy(handle, &ipc, sizeof(ipc));
-}
-
-CUresult
-genie_cuIpcGetMemHandle(CUipcMemHandle *pHandle, CUdeviceptr dptr)
-{
-	struct genie_mem mem;
-
-	if (!pHandle)
-		return CUDA_ERROR_INVALID_VALUE;
-	if (!genie_mem_find(dptr, &mem) || mem.type != GENIE_MEM_DEVICE)
-		return CUDA_ERROR_INVALID_VALUE;
-	ipc_fill(pHandle, sizeof(*pHandle), dptr);
-	return CUDA_SUCCESS;
-}
-
-CUresult
-genie_cuIpcGetEventHandle(CUipcEventHandle *pHandle, CUevent hEvent)
-{
-	const struct genie_event *event = genie_event_get(hEvent);
-
-	if (!pHandle)
-		return CUDA_ERROR_INVALID_VALUE;
-	if (!event || !(event->flags & CU_EVENT_INTERPROCESS))
-		return CUDA_ERROR_INVALID_HANDLE;
-	ipc_fill(pHandle, sizeof(*pHandle), event->object.token);
-	return CUDA_SUCCESS;
 }

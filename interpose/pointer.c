@@ -2,6 +2,7 @@
  * What a program may ask about an address. All of it is known here.
  */
 #include "interpose/memory.h"
+#include "interpose/vmm.h"
 
 #include <string.h>
 
@@ -36,6 +37,21 @@ pool_token(const struct genie_mem *mem)
 	return mem->pool != NULL ? ((const struct genie_object *)mem->pool)->token : 0;
 }
 
+/* What the current device may do with it: the numbers of CUmemAccess_flags. */
+static uint32_t
+access_flags(const struct genie_mem *mem, uint64_t addr)
+{
+	const struct genie_ctx *ctx = genie_ctx_current();
+	const CUmemLocation location = {.type = CU_MEM_LOCATION_TYPE_DEVICE,
+					.id = ctx != NULL ? ctx->device : mem->device};
+	unsigned long long flags = CU_MEM_ACCESS_FLAGS_PROT_NONE;
+
+	if (mem->type != GENIE_MEM_MAPPED)
+		return CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
+	(void)genie_cuMemGetAccess(&flags, &location, addr);
+	return (uint32_t)flags;
+}
+
 /*
  * The value of one attribute and its size in bytes. @mem: type GENIE_MEM_NONE when the address is
  * nobody's.
@@ -45,6 +61,9 @@ attribute_value(CUpointer_attribute attribute, const struct genie_mem *mem, uint
 		union value *ret_value, size_t *ret_size)
 {
 	bool known = mem->type != GENIE_MEM_NONE;
+	CUmemAllocationProp props = {0};
+	uint64_t block = 0;
+	bool vmm = mem->type == GENIE_MEM_MAPPED && genie_vmm_props(addr, &props, &block);
 
 	*ret_value = (union value){0};
 	*ret_size = sizeof(uint64_t);
@@ -72,8 +91,10 @@ attribute_value(CUpointer_attribute attribute, const struct genie_mem *mem, uint
 		ret_value->u32 = known && !is_host(mem);
 		return CUDA_SUCCESS;
 	case CU_POINTER_ATTRIBUTE_BUFFER_ID:
-	case CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID:
 		ret_value->u64 = mem->id;
+		return CUDA_SUCCESS;
+	case CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID:
+		ret_value->u64 = vmm ? block : mem->id;
 		return CUDA_SUCCESS;
 	case CU_POINTER_ATTRIBUTE_IS_MANAGED:
 		*ret_size = sizeof(uint32_t);
@@ -84,6 +105,9 @@ attribute_value(CUpointer_attribute attribute, const struct genie_mem *mem, uint
 		ret_value->i32 = known ? mem->device : CU_DEVICE_INVALID;
 		return CUDA_SUCCESS;
 	case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
+		*ret_size = sizeof(uint32_t);
+		ret_value->u32 = mem->type == GENIE_MEM_DEVICE && mem->pool == NULL;
+		return CUDA_SUCCESS;
 	case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE:
 	case CU_POINTER_ATTRIBUTE_IS_HW_DECOMPRESS_CAPABLE:
 		*ret_size = sizeof(uint32_t); /* nothing here can be shared so */
@@ -97,10 +121,15 @@ attribute_value(CUpointer_attribute attribute, const struct genie_mem *mem, uint
 		ret_value->u64 = mem->size;
 		return CUDA_SUCCESS;
 	case CU_POINTER_ATTRIBUTE_MAPPING_BASE_ADDR:
-		ret_value->u64 = known ? mem->base & ~(MAPPING_SIZE - 1) : 0;
+		if (vmm)
+			ret_value->u64 = mem->base;
+		else
+			ret_value->u64 = known ? mem->base & ~(MAPPING_SIZE - 1) : 0;
 		return CUDA_SUCCESS;
 	case CU_POINTER_ATTRIBUTE_MAPPING_SIZE:
-		if (known)
+		if (vmm)
+			ret_value->u64 = mem->size;
+		else if (known)
 			ret_value->u64 = ((mem->base + mem->size - 1) | (MAPPING_SIZE - 1)) + 1 -
 					 (mem->base & ~(MAPPING_SIZE - 1));
 		return CUDA_SUCCESS;
@@ -109,11 +138,16 @@ attribute_value(CUpointer_attribute attribute, const struct genie_mem *mem, uint
 		ret_value->u32 = known;
 		return CUDA_SUCCESS;
 	case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES:
+		if (vmm)
+			ret_value->u64 = (uint64_t)props.requestedHandleTypes;
+		else if (mem->pool != NULL)
+			ret_value->u64 = genie_mempool_types(mem->pool);
 		return CUDA_SUCCESS;
 	case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
 		*ret_size = sizeof(uint32_t);
-		ret_value->u32 = known ? CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READWRITE
-				       : CU_POINTER_ATTRIBUTE_ACCESS_FLAG_NONE;
+		ret_value->u32 = known && access_flags(mem, addr) != CU_MEM_ACCESS_FLAGS_PROT_NONE
+					 ? access_flags(mem, addr)
+					 : CU_POINTER_ATTRIBUTE_ACCESS_FLAG_NONE;
 		return CUDA_SUCCESS;
 	case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE:
 		ret_value->u64 = known ? pool_token(mem) : 0;

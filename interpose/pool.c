@@ -5,17 +5,29 @@
  */
 #include "interpose/memory.h"
 #include "interpose/refuse.h"
+#include "interpose/share.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+/* The driver grows a pool in pieces of this size (seen with CUDA 12 and 13). */
+#define CHUNK (UINT64_C(32) << 20)
 
 struct genie_mempool {
 	struct genie_object object;
 	int device;
 	bool is_default;
 	_Atomic uint64_t used, used_high;
+	_Atomic uint64_t reserved, reserved_high;
 	_Atomic uint64_t threshold;
 	_Atomic int reuse[3]; /* CU_MEMPOOL_ATTR_REUSE_FOLLOW_EVENT_DEPENDENCIES and the next two */
 	_Atomic uint64_t max_size;
+	unsigned int types;        /* CU_MEM_HANDLE_TYPE_* it was made for */
+	bool imported;             /* another process's: nothing is allocated from it here */
+	bool named;                /* id is known; guarded by pools.lock */
+	uint8_t id[GENIE_POOL_ID]; /* what other processes know it by */
+	CUmemAccess_flags access[GENIE_DEVICES_MAX];
 };
 
 static struct {
@@ -44,6 +56,7 @@ pool_new(int device)
 	if (pool == NULL)
 		return NULL;
 	pool->device = device;
+	pool->access[device] = CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
 	for (int i = 0; i < 3; i++)
 		pool->reuse[i] = 1;
 	return pool;
@@ -75,15 +88,51 @@ pool_current(int device)
 }
 
 static void
+raise_to(_Atomic uint64_t *mark, uint64_t value)
+{
+	uint64_t high = atomic_load_explicit(mark, memory_order_relaxed);
+
+	while (high < value &&
+	       !atomic_compare_exchange_weak_explicit(mark, &high, value, memory_order_relaxed,
+						      memory_order_relaxed))
+		;
+}
+
+/* What the driver takes from the device for so many bytes. */
+static uint64_t
+chunks(uint64_t used)
+{
+	return (used + CHUNK - 1) / CHUNK * CHUNK;
+}
+
+static void
 pool_used(struct genie_mempool *pool, uint64_t size)
 {
 	uint64_t used = atomic_fetch_add_explicit(&pool->used, size, memory_order_relaxed) + size;
-	uint64_t high = atomic_load_explicit(&pool->used_high, memory_order_relaxed);
 
-	while (high < used &&
-	       !atomic_compare_exchange_weak_explicit(&pool->used_high, &high, used,
-						      memory_order_relaxed, memory_order_relaxed))
-		;
+	raise_to(&pool->used_high, used);
+	raise_to(&pool->reserved, chunks(used));
+	raise_to(&pool->reserved_high, chunks(used));
+}
+
+/*
+ * What a pool has taken from the device: in the driver's pieces, and what is more than it uses
+ * stays up to the threshold. (The driver gives the rest back at the next synchronisation; here it
+ * is in the heap, for anybody, at once.)
+ */
+static uint64_t
+pool_reserved(struct genie_mempool *pool)
+{
+	uint64_t used = chunks(atomic_load_explicit(&pool->used, memory_order_relaxed));
+	uint64_t kept = atomic_load_explicit(&pool->reserved, memory_order_relaxed);
+	uint64_t threshold = atomic_load_explicit(&pool->threshold, memory_order_relaxed);
+
+	if (kept > threshold)
+		kept = threshold / CHUNK * CHUNK;
+	if (kept < used)
+		kept = used;
+	atomic_store_explicit(&pool->reserved, kept, memory_order_relaxed);
+	return kept;
 }
 
 void
@@ -139,7 +188,9 @@ genie_cuMemAllocFromPoolAsync(CUdeviceptr *dptr, size_t bytesize, CUmemoryPool h
 {
 	struct genie_mempool *pool = pool_get(handle);
 
-	return pool != NULL ? alloc_async(dptr, bytesize, pool, hStream) : CUDA_ERROR_INVALID_VALUE;
+	if (pool == NULL || pool->imported)
+		return CUDA_ERROR_INVALID_VALUE;
+	return alloc_async(dptr, bytesize, pool, hStream);
 }
 
 CUresult
@@ -153,11 +204,15 @@ genie_cuMemFreeAsync(CUdeviceptr dptr, CUstream hStream)
 						   : CUDA_ERROR_INVALID_CONTEXT;
 	if (dptr == 0)
 		return CUDA_SUCCESS;
-	if (!genie_mem_find(dptr, &mem) || mem.base != dptr || mem.type != GENIE_MEM_DEVICE)
+	if (!genie_mem_find(dptr, &mem) || mem.base != dptr ||
+	    (mem.type != GENIE_MEM_DEVICE && (mem.type != GENIE_MEM_SHARED || mem.pool == NULL)))
 		return CUDA_ERROR_INVALID_VALUE;
 	if (genie_stream_capturing(stream))
 		return genie_refuse("cuMemFreeAsync in a graph",
 				    "allocation nodes come with the next release");
+	/* The worker unmaps it when everything submitted before is done. */
+	if (mem.type == GENIE_MEM_SHARED)
+		return genie_share_close(dptr) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 	return genie_mem_free_device(dptr, stream->object.token);
 }
 
@@ -166,22 +221,28 @@ genie_cuMemFreeAsync(CUdeviceptr dptr, CUstream hStream)
 CUresult
 genie_cuMemPoolCreate(CUmemoryPool *ret_pool, const CUmemPoolProps *poolProps)
 {
+	const unsigned int shareable =
+		CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR | CU_MEM_HANDLE_TYPE_FABRIC;
 	struct genie_mempool *pool;
 
 	if (ret_pool == NULL || poolProps == NULL ||
 	    poolProps->allocType != CU_MEM_ALLOCATION_TYPE_PINNED)
 		return CUDA_ERROR_INVALID_VALUE;
-	if (poolProps->handleTypes != CU_MEM_HANDLE_TYPE_NONE)
-		return genie_refuse("cuMemPoolCreate with handle types",
-				    "memory is not shared between processes");
+	if (((unsigned int)poolProps->handleTypes & ~shareable) != 0)
+		return CUDA_ERROR_NOT_SUPPORTED;
+	if (poolProps->location.type == CU_MEM_LOCATION_TYPE_INVALID)
+		return CUDA_ERROR_INVALID_VALUE;
 	if (poolProps->location.type != CU_MEM_LOCATION_TYPE_DEVICE)
-		return genie_refuse("cuMemPoolCreate on the host", "pools hold device memory");
+		return genie_refuse("cuMemPoolCreate on the host",
+				    "CU_DEVICE_ATTRIBUTE_HOST_MEMORY_POOLS_SUPPORTED is 0: "
+				    "the program and the device have different hosts");
 	if (poolProps->location.id < 0 || poolProps->location.id >= genie_client.device_count)
 		return CUDA_ERROR_INVALID_DEVICE;
 	pool = pool_new(poolProps->location.id);
 	if (pool == NULL)
 		return CUDA_ERROR_OUT_OF_MEMORY;
 	pool->max_size = poolProps->maxSize;
+	pool->types = (unsigned int)poolProps->handleTypes;
 	*ret_pool = pool_handle(pool);
 	return CUDA_SUCCESS;
 }
@@ -209,6 +270,8 @@ genie_cuMemPoolDestroy(CUmemoryPool handle)
 	heap = genie_mem_device_heap(pool->device);
 	if (heap != NULL && atomic_load_explicit(&pool->used, memory_order_relaxed) != 0)
 		genie_heap_each(heap, orphan_block, pool);
+	if (pool->imported)
+		genie_share_forget_pool(pool);
 	genie_object_free(pool);
 	return CUDA_SUCCESS;
 }
@@ -218,28 +281,19 @@ genie_cuMemPoolTrimTo(CUmemoryPool handle, size_t minBytesToKeep)
 {
 	struct genie_mempool *pool = pool_get(handle);
 	struct genie_heap *heap;
+	uint64_t keep;
 
 	if (pool == NULL)
 		return CUDA_ERROR_INVALID_VALUE;
 	heap = genie_mem_device_heap(pool->device);
 	if (heap != NULL)
 		genie_heap_trim(heap, minBytesToKeep);
+	keep = chunks(atomic_load_explicit(&pool->used, memory_order_relaxed));
+	if (minBytesToKeep < UINT64_MAX - CHUNK && chunks(minBytesToKeep) > keep)
+		keep = chunks(minBytesToKeep);
+	if (minBytesToKeep < UINT64_MAX - CHUNK && keep < pool->reserved)
+		pool->reserved = keep;
 	return CUDA_SUCCESS;
-}
-
-/* Bytes of the heap that count for @pool: what it uses, and what is mapped for nobody. */
-static uint64_t
-pool_reserved(const struct genie_mempool *pool)
-{
-	struct genie_heap *heap = genie_mem_device_heap(pool->device);
-	uint64_t idle = 0;
-
-	if (heap != NULL) {
-		pthread_mutex_lock(&heap->lock);
-		idle = heap->cache_bytes;
-		pthread_mutex_unlock(&heap->lock);
-	}
-	return atomic_load_explicit(&pool->used, memory_order_relaxed) + idle;
 }
 
 CUresult
@@ -259,8 +313,12 @@ genie_cuMemPoolSetAttribute(CUmemoryPool handle, CUmemPool_attribute attr, void 
 	case CU_MEMPOOL_ATTR_RELEASE_THRESHOLD:
 		pool->threshold = *(cuuint64_t *)value;
 		return CUDA_SUCCESS;
-	case CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH:
-	case CU_MEMPOOL_ATTR_USED_MEM_HIGH: /* a high water mark can only be reset */
+	case CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH: /* a high water mark can only be reset */
+		if (*(cuuint64_t *)value != 0)
+			return CUDA_ERROR_INVALID_VALUE;
+		pool->reserved_high = pool_reserved(pool);
+		return CUDA_SUCCESS;
+	case CU_MEMPOOL_ATTR_USED_MEM_HIGH:
 		if (*(cuuint64_t *)value != 0)
 			return CUDA_ERROR_INVALID_VALUE;
 		pool->used_high = pool->used;
@@ -290,8 +348,7 @@ genie_cuMemPoolGetAttribute(CUmemoryPool handle, CUmemPool_attribute attr, void 
 		*(cuuint64_t *)value = pool_reserved(pool);
 		return CUDA_SUCCESS;
 	case CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH:
-		*(cuuint64_t *)value = pool->used_high > pool_reserved(pool) ? pool->used_high
-									     : pool_reserved(pool);
+		*(cuuint64_t *)value = pool->reserved_high;
 		return CUDA_SUCCESS;
 	case CU_MEMPOOL_ATTR_USED_MEM_CURRENT:
 		*(cuuint64_t *)value = pool->used;
@@ -304,26 +361,33 @@ genie_cuMemPoolGetAttribute(CUmemoryPool handle, CUmemPool_attribute attr, void 
 	}
 }
 
-/* Every device of a session reaches the memory of every other: the worker sees to it. */
+/* The worker makes memory for all devices that reach it; what was asked for is remembered. */
 CUresult
 genie_cuMemPoolSetAccess(CUmemoryPool handle, const CUmemAccessDesc *map, size_t count)
 {
 	struct genie_mempool *pool = pool_get(handle);
+	int can = 0;
 
 	if (pool == NULL || (count != 0 && map == NULL))
 		return CUDA_ERROR_INVALID_VALUE;
 	for (size_t i = 0; i < count; i++) {
-		if (map[i].location.type != CU_MEM_LOCATION_TYPE_DEVICE)
+		int device = map[i].location.id;
+
+		if (map[i].location.type != CU_MEM_LOCATION_TYPE_DEVICE ||
+		    (map[i].flags != CU_MEM_ACCESS_FLAGS_PROT_NONE &&
+		     map[i].flags != CU_MEM_ACCESS_FLAGS_PROT_READWRITE))
 			return CUDA_ERROR_INVALID_VALUE;
-		if (map[i].location.id < 0 || map[i].location.id >= genie_client.device_count)
+		if (device < 0 || device >= genie_client.device_count)
 			return CUDA_ERROR_INVALID_DEVICE;
-		if (map[i].location.id == pool->device &&
-		    map[i].flags != CU_MEM_ACCESS_FLAGS_PROT_READWRITE)
+		if (device == pool->device && map[i].flags != CU_MEM_ACCESS_FLAGS_PROT_READWRITE)
 			return CUDA_ERROR_INVALID_DEVICE; /* its own device cannot lose it */
-		if (map[i].location.id != pool->device)
-			return genie_refuse("cuMemPoolSetAccess for another device",
-					    "peer access comes with the next release");
+		if (device != pool->device && map[i].flags != CU_MEM_ACCESS_FLAGS_PROT_NONE &&
+		    (genie_cuDeviceCanAccessPeer(&can, device, pool->device) != CUDA_SUCCESS ||
+		     !can))
+			return CUDA_ERROR_INVALID_DEVICE;
 	}
+	for (size_t i = 0; i < count; i++)
+		__atomic_store_n(&pool->access[map[i].location.id], map[i].flags, __ATOMIC_RELAXED);
 	return CUDA_SUCCESS;
 }
 
@@ -335,9 +399,72 @@ genie_cuMemPoolGetAccess(CUmemAccess_flags *flags, CUmemoryPool handle, CUmemLoc
 	if (flags == NULL || pool == NULL || location == NULL ||
 	    location->type != CU_MEM_LOCATION_TYPE_DEVICE)
 		return CUDA_ERROR_INVALID_VALUE;
-	*flags = location->id == pool->device ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE
-					      : CU_MEM_ACCESS_FLAGS_PROT_NONE;
+	if (location->id < 0 || location->id >= genie_client.device_count)
+		return CUDA_ERROR_INVALID_DEVICE;
+	*flags = __atomic_load_n(&pool->access[location->id], __ATOMIC_RELAXED);
 	return CUDA_SUCCESS;
+}
+
+/* ---- pools that other processes know ---- */
+
+static bool
+pool_name(struct genie_mempool *pool, uint8_t ret_id[GENIE_POOL_ID])
+{
+	bool named;
+
+	pthread_mutex_lock(&pools.lock);
+	if (!pool->named)
+		pool->named = getrandom(pool->id, sizeof(pool->id), 0) == sizeof(pool->id);
+	named = pool->named;
+	memcpy(ret_id, pool->id, sizeof(pool->id));
+	pthread_mutex_unlock(&pools.lock);
+	return named;
+}
+
+unsigned int
+genie_mempool_types(const struct genie_mempool *pool)
+{
+	return pool->types;
+}
+
+bool
+genie_mempool_export(CUmemoryPool handle, unsigned int types, uint8_t ret_id[GENIE_POOL_ID],
+		     int *ret_device)
+{
+	struct genie_mempool *pool = pool_get(handle);
+
+	if (pool == NULL || pool->imported || (pool->types & types) == 0)
+		return false;
+	*ret_device = pool->device;
+	return pool_name(pool, ret_id);
+}
+
+bool
+genie_mempool_exported(const struct genie_mempool *pool, uint8_t ret_id[GENIE_POOL_ID])
+{
+	return !pool->imported && pool->types != 0 &&
+	       pool_name((struct genie_mempool *)pool, ret_id);
+}
+
+CUmemoryPool
+genie_mempool_import(const uint8_t id[GENIE_POOL_ID], int device)
+{
+	struct genie_mempool *pool = pool_new(device);
+
+	if (pool == NULL)
+		return NULL;
+	pool->imported = pool->named = true;
+	memcpy(pool->id, id, sizeof(pool->id));
+	return pool_handle(pool);
+}
+
+struct genie_mempool *
+genie_mempool_imported(CUmemoryPool handle, const uint8_t id[GENIE_POOL_ID])
+{
+	struct genie_mempool *pool = pool_get(handle);
+
+	return pool != NULL && pool->imported && memcmp(pool->id, id, sizeof(pool->id)) == 0 ? pool
+											     : NULL;
 }
 
 /* ---- the pools of a device ---- */
@@ -383,7 +510,7 @@ genie_cuDeviceSetMemPool(CUdevice dev, CUmemoryPool handle)
 
 	if (dev < 0 || dev >= genie_client.device_count)
 		return CUDA_ERROR_INVALID_DEVICE;
-	if (pool == NULL || pool->device != dev)
+	if (pool == NULL || pool->device != dev || pool->imported)
 		return CUDA_ERROR_INVALID_VALUE;
 	pthread_mutex_lock(&pools.lock);
 	pools.current[dev] = pool;

@@ -430,6 +430,14 @@ record_cuMemUnmap(CUdeviceptr ptr, size_t size)
 	return CUDA_SUCCESS;
 }
 
+/* A descriptor that stands for memory, as real ones do; there is nothing behind it. */
+static CUresult
+record_cuMemExportToShareableHandle(int *ret_fd)
+{
+	*ret_fd = memfd_create("genie-record", MFD_CLOEXEC);
+	return *ret_fd >= 0 ? CUDA_SUCCESS : CUDA_ERROR_OPERATING_SYSTEM;
+}
+
 /* ---- the table ---- */
 
 static void
@@ -486,6 +494,9 @@ fill_memory(struct genie_driver *drv)
 	SET(cuMemCreate, record_create);
 	SET(cuMemRetainAllocationHandle, record_create);
 	SET(cuMemMap, record_cuMemMap);
+	SET(cuMemExportToShareableHandle, record_cuMemExportToShareableHandle);
+	SET(cuMemImportFromShareableHandle, record_create);
+	SET(cuIpcOpenEventHandle, record_create);
 	drv->cuMemUnmap = record_cuMemUnmap;
 	SET(cuMemPoolCreate, record_create);
 	SET(cuDeviceGetDefaultMemPool, record_create);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "remote/complete.h"
-#include "remote/session.h"
+#include "remote/share.h"
 
 static struct genie_event *
 spare_take(struct genie_session *session, struct genie_ctx *ctx, unsigned int flags)
@@ -16,7 +16,7 @@ spare_take(struct genie_session *session, struct genie_ctx *ctx, unsigned int fl
 
 	genie_completer_lock(session);
 	for (struct genie_event **link = &ctx->spare; *link; link = &(*link)->next)
-		if ((*link)->flags == flags) {
+		if ((*link)->flags == flags && !(*link)->shared) {
 			event = *link;
 			*link = event->next;
 			break;
@@ -51,11 +51,21 @@ genie_event_get(struct genie_session *session, struct genie_ctx *ctx, unsigned i
 void
 genie_event_put(struct genie_session *session, struct genie_event *event)
 {
+	bool gone;
+
+	if (event->shared && !event->opened)
+		genie_share_withdraw(session, event->share_id);
 	genie_completer_lock(session);
 	event->orphan = true;
-	if (event->pending == 0) {
+	gone = event->shared && event->pending == 0;
+	if (event->pending == 0 && !gone) {
 		event->next = event->ctx->spare;
 		event->ctx->spare = event;
 	}
 	genie_completer_unlock(session);
+	if (!gone)
+		return;
+	/* Another process may use it for as long as it likes: not to be used again here. */
+	session->drv->cuEventDestroy_v2(event->handle);
+	free(event);
 }

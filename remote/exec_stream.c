@@ -173,14 +173,26 @@ genie_exec_genieEventRecord(struct genie_session *session, struct genie_args_gen
 							    args->flags);
 	}
 	status = genie_ctx_switch(session, stream->ctx);
-	event = status == CUDA_SUCCESS ? event_free_to_record(session, object) : NULL;
-	if (!event)
-		return CUDA_ERROR_OUT_OF_MEMORY;
-	status = session->drv->cuEventRecordWithFlags(event->handle, stream->handle, args->flags);
 	if (status != CUDA_SUCCESS)
 		return status;
-	mark.event = event;
 	mark.ref = stream->slot;
+	event = object->state;
+	if (event->shared) {
+		/* The other process knows this very event, and may record it too: what is done here
+		 * is told by one of our own, which genie_complete_add() records. */
+		status = session->drv->cuEventRecordWithFlags(event->handle, stream->handle,
+							      args->flags);
+		stream->dirty = true;
+	} else {
+		event = event_free_to_record(session, object);
+		if (!event)
+			return CUDA_ERROR_OUT_OF_MEMORY;
+		status = session->drv->cuEventRecordWithFlags(event->handle, stream->handle,
+							      args->flags);
+		mark.event = event;
+	}
+	if (status != CUDA_SUCCESS)
+		return status;
 	return genie_complete_add(session, stream, &mark);
 }
 

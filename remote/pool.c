@@ -248,6 +248,31 @@ worker_idle(struct genie_pool *pool, struct genie_worker *worker)
 	shutdown(worker->control, SHUT_RDWR); /* it takes that for our end, and ends */
 }
 
+/* Only a worker that serves a session shares anything, and only with such. */
+static void
+share_request(struct genie_pool *pool, struct genie_worker *worker,
+	      const struct genie_control *note, int fd)
+{
+	struct genie_control answer = {.kind = GENIE_CONTROL_SHARE_ANSWER,
+				       .request = note->request};
+	int found = -1;
+
+	if (!worker->serving) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	if (note->kind == GENIE_CONTROL_SHARE_PUT) {
+		answer.error = genie_shares_put(&pool->shares, worker->pid, &note->share, fd);
+	} else {
+		if (fd >= 0)
+			close(fd);
+		answer.error =
+			genie_shares_get(&pool->shares, note->share.id, &answer.share, &found);
+	}
+	genie_control_send(worker->control, &answer, found);
+}
+
 void
 genie_pool_hear(struct genie_pool *pool, struct genie_worker *worker)
 {
@@ -256,8 +281,14 @@ genie_pool_hear(struct genie_pool *pool, struct genie_worker *worker)
 	int error;
 
 	while (!(error = genie_control_receive(worker->control, &note, &fd))) {
+		if (note.kind == GENIE_CONTROL_SHARE_PUT || note.kind == GENIE_CONTROL_SHARE_GET) {
+			share_request(pool, worker, &note, fd);
+			fd = -1;
+			continue;
+		}
 		if (fd >= 0)
 			close(fd);
+		fd = -1;
 		switch ((enum genie_control_kind)note.kind) {
 		case GENIE_CONTROL_READY:
 			device_known(pool, &note);
@@ -275,11 +306,17 @@ genie_pool_hear(struct genie_pool *pool, struct genie_worker *worker)
 		case GENIE_CONTROL_ENDED:
 			snprintf(worker->why, sizeof(worker->why), "%s", note.text);
 			break;
+		case GENIE_CONTROL_SHARE_WITHDRAW:
+			genie_shares_withdraw(&pool->shares, worker->pid, note.share.id);
+			break;
 		case GENIE_CONTROL_GREETED:
 		case GENIE_CONTROL_REFUSED:
 		case GENIE_CONTROL_SERVE:
 		case GENIE_CONTROL_QUERY:
 		case GENIE_CONTROL_JOIN:
+		case GENIE_CONTROL_SHARE_ANSWER:
+		case GENIE_CONTROL_SHARE_PUT:
+		case GENIE_CONTROL_SHARE_GET:
 			break; /* nothing a worker says */
 		}
 	}
@@ -321,6 +358,7 @@ genie_pool_reap(struct genie_pool *pool, pid_t pid, int status)
 		genie_pool_hear(pool, worker); /* its last words */
 		worker_ended(pool, worker, status);
 		*link = worker->next;
+		genie_shares_forget(&pool->shares, pid);
 		close(worker->control);
 		free(worker);
 		return true;
@@ -340,4 +378,5 @@ genie_pool_forget(struct genie_pool *pool)
 {
 	for (const struct genie_worker *w = pool->workers; w; w = w->next)
 		close(w->control);
+	genie_shares_forget(&pool->shares, 0); /* else the memory would outlive its owners */
 }

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "remote/control.h"
+#include "remote/shares.h"
 
 enum genie_worker_state {
 	GENIE_WORKER_STARTING, /* opens the device */
@@ -33,11 +34,12 @@ struct genie_pool {
 	const char *device; /* "auto" until the first worker has found out */
 	int warm;           /* workers kept ready; -1 until the device is known */
 	int max_clients;
-	uint64_t sessions; /* so far */
-	bool known;        /* a worker opened the device: it works */
-	int64_t retry_ms;  /* not before then is another one started */
-	int failures;      /* in a row */
-	char failure[256]; /* what the last one that failed said */
+	uint64_t sessions;          /* so far */
+	bool known;                 /* a worker opened the device: it works */
+	int64_t retry_ms;           /* not before then is another one started */
+	int failures;               /* in a row */
+	struct genie_shares shares; /* what the sessions let each other use */
+	char failure[256];          /* what the last one that failed said */
 	/* Called in a new worker before anything else: closes what is the supervisor's. */
 	void (*child)(void *data);
 	void *data;

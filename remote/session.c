@@ -10,6 +10,7 @@
 #include "remote/address.h"
 #include "remote/complete.h"
 #include "remote/exec.h"
+#include "remote/mapping.h"
 #include "remote/memory.h"
 #include "remote/stage.h"
 #include "remote/store.h"
@@ -29,7 +30,8 @@ genie_session_init(struct genie_session *session, const struct genie_session_opt
 					  .devices = opts->devices,
 					  .device_count = opts->device_count,
 					  .device_window = opts->device_window,
-					  .device_window_size = opts->device_window_size};
+					  .device_window_size = opts->device_window_size,
+					  .broker = opts->broker};
 	/* Calls of several threads of the client come from this one thread: which of them a capture
 	 * forbids is the client's to decide. */
 	session->drv->cuThreadExchangeStreamCaptureMode(&mode);
@@ -64,6 +66,13 @@ event_free(struct genie_object *object, void *data)
 	free(object->state);
 }
 
+static void
+memhandle_free(struct genie_object *object, void *data)
+{
+	(void)data;
+	genie_pages_forget(object->state);
+}
+
 void
 genie_session_fini(struct genie_session *session)
 {
@@ -71,6 +80,7 @@ genie_session_fini(struct genie_session *session)
 	genie_completer_stop(session);
 	genie_object_each(&session->objects, GENIE_KIND_MODULE, module_free, session);
 	genie_object_each(&session->objects, GENIE_KIND_EVENT, event_free, NULL);
+	genie_object_each(&session->objects, GENIE_KIND_MEMHANDLE, memhandle_free, NULL);
 	for (unsigned int i = 0; i < GENIE_SLOT_CTXS; i++)
 		if (session->ctxs[i])
 			genie_ctx_free(session, session->ctxs[i]);

@@ -19,7 +19,10 @@
 #include "remote/object.h"
 #include "transport/port.h"
 
+#define GENIE_SHARE_ID 16 /* bytes of the name under which something is shared (share.h) */
+
 struct genie_addresses;
+struct genie_broker;
 struct genie_completer;
 struct genie_ctx;
 struct genie_store;
@@ -54,6 +57,10 @@ struct genie_event {
 	/* guarded by the completer's lock */
 	uint32_t pending;
 	bool orphan; /* no token names it any more: becomes spare when nothing is pending */
+
+	/* Another process has it too (share.c): the driver's event may not be exchanged. */
+	bool shared, opened; /* opened: another session's */
+	uint8_t share_id[GENIE_SHARE_ID];
 };
 
 struct genie_ctx {
@@ -102,6 +109,7 @@ struct genie_session {
 	struct genie_addresses *addresses; /* address.c */
 	struct genie_reply_stage *stage;   /* stage.c */
 	struct genie_store *store;         /* store.c */
+	const struct genie_broker *broker; /* share.c; NULL: nothing can be shared */
 	void *capture_data; /* copies that belong to captured graphs, see exec_copy.c */
 };
 
@@ -112,6 +120,7 @@ struct genie_session_opts {
 	int device_count;
 	uint64_t device_window, device_window_size; /* as reserved with the backend */
 	const char *cache_dir;                      /* NULL: no image cache on disk */
+	const struct genie_broker *broker;          /* NULL: nothing can be shared */
 };
 
 /* 0 or negative errno. Starts the completing thread. */

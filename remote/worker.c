@@ -29,6 +29,8 @@
 /* How long it may take to write image files at the end. */
 #define SAVE_S  5
 #define NEXT_MS 1000
+/* How long the supervisor may take to answer. */
+#define SHARE_MS 5000
 
 struct worker {
 	const struct genie_worker_opts *opts;
@@ -40,6 +42,17 @@ struct worker {
 
 	struct genie_session session;
 	struct genie_port *port;
+	/*
+	 * One question to the supervisor at a time, asked by the issuing thread and answered by way
+	 * of the control thread. The lock guards what follows.
+	 */
+	pthread_mutex_t share_lock;
+	pthread_cond_t share_answered;
+	uint64_t share_request; /* the number of the last question */
+	bool share_waiting;
+	struct genie_control share_answer;
+	int share_fd;
+
 	int connection; /* a second descriptor of the client's connection, to see it hang up */
 };
 
@@ -166,6 +179,95 @@ device_open(struct worker *worker, char *err, size_t err_size)
 	return 0;
 }
 
+/* ---- what sessions share: the supervisor knows it ---- */
+
+static int
+share_send(struct worker *worker, const struct genie_control *note, int fd)
+{
+	struct pollfd room = {.fd = worker->opts->control, .events = POLLOUT};
+	int error;
+
+	while ((error = genie_control_send(worker->opts->control, note, fd)) == -EAGAIN)
+		if (poll(&room, 1, SHARE_MS) <= 0)
+			break;
+	return error;
+}
+
+/* Asks and waits. *ret_fd is the caller's, or -1. */
+static int
+share_ask(struct worker *worker, struct genie_control *note, int fd, int *ret_fd)
+{
+	struct timespec until;
+	int error;
+
+	*ret_fd = -1;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += SHARE_MS / 1000;
+	pthread_mutex_lock(&worker->share_lock);
+	note->request = ++worker->share_request;
+	worker->share_waiting = true;
+	error = share_send(worker, note, fd);
+	while (!error && worker->share_waiting)
+		if (pthread_cond_timedwait(&worker->share_answered, &worker->share_lock, &until))
+			error = -ETIMEDOUT;
+	if (!error) {
+		error = worker->share_answer.error;
+		note->share = worker->share_answer.share;
+		*ret_fd = worker->share_fd;
+	}
+	worker->share_waiting = false;
+	pthread_mutex_unlock(&worker->share_lock);
+	return error;
+}
+
+static int
+share_put(void *data, const struct genie_share *share, int fd)
+{
+	struct genie_control note = {.kind = GENIE_CONTROL_SHARE_PUT, .share = *share};
+	int none;
+
+	return share_ask(data, &note, fd, &none);
+}
+
+static int
+share_get(void *data, const uint8_t id[GENIE_SHARE_ID], struct genie_share *ret_share, int *ret_fd)
+{
+	struct genie_control note = {.kind = GENIE_CONTROL_SHARE_GET};
+	int error;
+
+	memcpy(note.share.id, id, GENIE_SHARE_ID);
+	error = share_ask(data, &note, -1, ret_fd);
+	if (!error)
+		*ret_share = note.share;
+	return error;
+}
+
+static void
+share_withdraw(void *data, const uint8_t id[GENIE_SHARE_ID])
+{
+	struct genie_control note = {.kind = GENIE_CONTROL_SHARE_WITHDRAW};
+
+	memcpy(note.share.id, id, GENIE_SHARE_ID);
+	share_send(data, &note, -1);
+}
+
+/* On the control thread. An answer that came too late is nobody's. */
+static void
+share_hear(struct worker *worker, const struct genie_control *answer, int fd)
+{
+	pthread_mutex_lock(&worker->share_lock);
+	if (worker->share_waiting && answer->request == worker->share_request) {
+		worker->share_answer = *answer;
+		worker->share_fd = fd;
+		worker->share_waiting = false;
+		pthread_cond_signal(&worker->share_answered);
+		fd = -1;
+	}
+	pthread_mutex_unlock(&worker->share_lock);
+	if (fd >= 0)
+		close(fd);
+}
+
 /* ---- while a session runs ---- */
 
 /*
@@ -203,7 +305,9 @@ control_hear(struct worker *worker)
 		return;
 	if (error)
 		end(1); /* the supervisor is gone */
-	if (order.kind == GENIE_CONTROL_JOIN && fd >= 0) {
+	if (order.kind == GENIE_CONTROL_SHARE_ANSWER) {
+		share_hear(worker, &order, fd);
+	} else if (order.kind == GENIE_CONTROL_JOIN && fd >= 0) {
 		if (genie_port_join(worker->port, fd))
 			genie_warn("the client's bulk connection cannot be used");
 	} else if (fd >= 0) {
@@ -370,6 +474,8 @@ serve(struct worker *worker, const struct genie_control *order, int fd)
 					  .devices = worker->devices,
 					  .device_count = worker->device_count,
 					  .cache_dir = worker->cache_dir};
+	const struct genie_broker broker = {
+		.put = share_put, .get = share_get, .withdraw = share_withdraw, .data = worker};
 	char err[192] = "";
 	pthread_t control;
 
@@ -380,6 +486,9 @@ serve(struct worker *worker, const struct genie_control *order, int fd)
 		end(1);
 	}
 	opts.port = worker->port;
+	opts.broker = &broker;
+	pthread_mutex_init(&worker->share_lock, NULL);
+	pthread_cond_init(&worker->share_answered, NULL);
 	opts.device_window = worker->window;
 	opts.device_window_size = worker->window_size;
 	worker->backend.events.output = output;

@@ -152,7 +152,7 @@ genie_cpu_capture_record(struct genie_cpu_stream *stream, struct genie_cpu_event
 		return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
 	status = set_deps(&event->deps, &event->dep_count, stream->deps, stream->dep_count, false);
 	if (status == CUDA_SUCCESS)
-		genie_cpu_event_recorded(event, event->recorded, capture->id);
+		genie_cpu_event_recorded(event, event->state->recorded, capture->id);
 	return status;
 }
 
@@ -189,7 +189,7 @@ genie_cpu_capture_wait(struct genie_cpu_stream *stream, struct genie_cpu_event *
 
 	if (stream->capture && stream->capture->invalidated)
 		return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
-	if (!event->capture_id && !event->recorded)
+	if (!event->capture_id && !event->state->recorded)
 		return CUDA_SUCCESS; /* nothing to wait for */
 	/* an event from outside would tie the graph to work that is not in it */
 	if (!event->capture_id)

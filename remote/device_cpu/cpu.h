@@ -158,13 +158,20 @@ struct genie_cpu_stream {
 	size_t dep_count;
 };
 
+/* Of an event that another process knows too, this lies in a page that both map. */
+struct genie_cpu_event_state {
+	uint64_t recorded; /* number of the last recording that was asked for, 0 = never */
+	uint64_t done;     /* number of the last one that happened */
+	uint64_t nonce;    /* in a shared page: the one that the handle names */
+};
+
 struct genie_cpu_event {
 	uint32_t magic;
 	unsigned int flags;
 	unsigned int refs;
-	uint64_t recorded; /* number of the last recording that was asked for, 0 = never */
-	uint64_t done;     /* number of the last one that happened */
-	uint64_t time;     /* CLOCK_MONOTONIC, ns, of that */
+	struct genie_cpu_event_state *state, own; /* state: own, or a shared page */
+	int fd;        /* of the shared page, plus one; 0 = none of ours */
+	uint64_t time; /* CLOCK_MONOTONIC, ns, of the last recording that happened */
 	/* Recorded in a capturing stream: the nodes a wait for it comes after. */
 	unsigned long long capture_id;
 	struct genie_cpu_node **deps;
@@ -334,6 +341,8 @@ void genie_cpu_stream_delete(struct genie_cpu_stream *stream);
 /* The event's last recording is this one, made in that capture (0: none). */
 void genie_cpu_event_recorded(struct genie_cpu_event *event, uint64_t sequence,
 			      unsigned long long capture_id);
+/* The number of a recording that is about to be made. */
+uint64_t genie_cpu_event_next(struct genie_cpu_event *event);
 void genie_cpu_event_ref(struct genie_cpu_event *event);
 void genie_cpu_event_unref(struct genie_cpu_event *event);
 

@@ -42,10 +42,10 @@ run_node(const struct genie_cpu_node *node, struct genie_cpu_context *ctx)
 
 	op.ctx = ctx;
 	if (op.kind == GENIE_CPU_OP_EVENT_RECORD) {
-		op.event.sequence = genie_cpu_new_id();
+		op.event.sequence = genie_cpu_event_next(op.event.event);
 		genie_cpu_event_recorded(op.event.event, op.event.sequence, 0);
 	} else if (op.kind == GENIE_CPU_OP_EVENT_WAIT) {
-		op.event.sequence = op.event.event->recorded;
+		op.event.sequence = op.event.event->state->recorded;
 	} else if (op.kind == GENIE_CPU_OP_VALUES) {
 		op.values.next = 0;
 	}

@@ -34,7 +34,7 @@ bool
 genie_cpu_op_ready(struct genie_cpu_op *op)
 {
 	if (op->kind == GENIE_CPU_OP_EVENT_WAIT)
-		return __atomic_load_n(&op->event.event->done, __ATOMIC_ACQUIRE) >=
+		return __atomic_load_n(&op->event.event->state->done, __ATOMIC_ACQUIRE) >=
 		       op->event.sequence;
 	if (op->kind == GENIE_CPU_OP_VALUES)
 		return genie_cpu_values_advance(op);
@@ -46,7 +46,9 @@ static void
 record_event(struct genie_cpu_event *event, uint64_t sequence)
 {
 	event->time = genie_cpu_now();
-	__atomic_store_n(&event->done, sequence, __ATOMIC_RELEASE);
+	/* Never back: of an event that another process records too, a later one may be done. */
+	if (__atomic_load_n(&event->state->done, __ATOMIC_RELAXED) < sequence)
+		__atomic_store_n(&event->state->done, sequence, __ATOMIC_RELEASE);
 }
 
 /* For NVML's utilisation. */

@@ -3,13 +3,15 @@
  *
  * Pages are parts of one sparse memory file, so that the same pages can be mapped twice and are
  * given back for certain (a hole is punched) when neither a handle nor a mapping is left. The
- * file's offsets are never used twice: it may be as sparse as it likes.
+ * file's offsets are never used twice: it may be as sparse as it likes. Pages that another process
+ * is to map move to a file of their own first: whoever has that descriptor has nothing else.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -25,6 +27,8 @@ struct genie_cpu_pages {
 	unsigned int handles;
 	uint64_t offset; /* in the file */
 	size_t size;
+	int fd;       /* of a file of their own, plus one; 0 = the one for all */
+	bool foreign; /* another process's memory: it does not count here */
 	CUmemAllocationProp prop;
 };
 
@@ -66,16 +70,25 @@ file_extend_locked(size_t size, uint64_t *ret_offset)
 	return true;
 }
 
+static int
+pages_fd(const struct genie_cpu_pages *pages)
+{
+	return (pages->fd ? pages->fd : file.fd) - 1;
+}
+
 static void
 pages_unref_locked(struct genie_cpu_pages *pages)
 {
 	if (--pages->refs)
 		return;
+	if (pages->fd)
+		close(pages->fd - 1);
 	/* without a hole the pages stay in use: worth a line, as it is memory lost */
-	if (fallocate(file.fd - 1, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)pages->offset,
-		      (off_t)pages->size) < 0)
+	else if (fallocate(file.fd - 1, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			   (off_t)pages->offset, (off_t)pages->size) < 0)
 		genie_warn("%zu bytes of device memory were not given back: %m", pages->size);
-	genie_cpu.used -= pages->size;
+	if (!pages->foreign)
+		genie_cpu.used -= pages->size;
 	pages->magic = 0;
 	free(pages);
 }
@@ -107,7 +120,7 @@ cpu_cuMemCreate(CUmemGenericAllocationHandle *handle, size_t size, const CUmemAl
 		return CUDA_ERROR_INVALID_VALUE;
 	if (prop->location.id != 0)
 		return CUDA_ERROR_INVALID_DEVICE;
-	if (prop->requestedHandleTypes != CU_MEM_HANDLE_TYPE_NONE)
+	if (prop->requestedHandleTypes & ~CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR)
 		return CUDA_ERROR_NOT_SUPPORTED;
 	pages = calloc(1, sizeof(*pages));
 	if (!pages)
@@ -178,6 +191,135 @@ cpu_cuMemGetAllocationPropertiesFromHandle(CUmemAllocationProp *prop,
 	*prop = pages->prop;
 	return CUDA_SUCCESS;
 }
+
+/* ---- sharing with another process ---- */
+
+/* Copies what was ever written of the pages to their new file. */
+static bool
+pages_copy(const struct genie_cpu_pages *pages, int to)
+{
+	off_t end = (off_t)(pages->offset + pages->size);
+	off_t from = (off_t)pages->offset;
+	char buffer[65536];
+
+	while ((from = lseek(file.fd - 1, from, SEEK_DATA)) >= 0 && from < end) {
+		off_t hole = lseek(file.fd - 1, from, SEEK_HOLE);
+
+		while (from < hole && from < end) {
+			size_t step = (size_t)(end - from) < sizeof(buffer) ? (size_t)(end - from)
+									    : sizeof(buffer);
+			ssize_t n = pread(file.fd - 1, buffer, step, from);
+
+			if (n <= 0 ||
+			    pwrite(to, buffer, (size_t)n, from - (off_t)pages->offset) != n)
+				return false;
+			from += n;
+		}
+	}
+	return true;
+}
+
+/* Maps all mappings of the pages anew. What runs on the device is kept out by the run lock. */
+static bool
+pages_remap_locked(const struct genie_cpu_pages *pages, int fd)
+{
+	struct genie_cpu_range *range;
+
+	for (uint64_t at = 0; genie_cpu_range_next_locked(at, UINT64_MAX, &range);
+	     at = range->addr + range->size) {
+		int prot = (range->readable ? PROT_READ : 0) | (range->writable ? PROT_WRITE : 0);
+
+		if (range->pages == pages && mmap((void *)range->addr, range->size, prot,
+						  MAP_SHARED | MAP_FIXED | MAP_NORESERVE, fd,
+						  (off_t)range->pages_offset) == MAP_FAILED)
+			return false;
+	}
+	return true;
+}
+
+static CUresult
+pages_move(struct genie_cpu_pages *pages)
+{
+	CUresult status = CUDA_ERROR_OUT_OF_MEMORY;
+	int fd = memfd_create("genie-cpu-shared", MFD_CLOEXEC);
+
+	if (fd < 0)
+		return status;
+	pthread_mutex_lock(&genie_cpu.run_lock);
+	pthread_mutex_lock(&genie_cpu.lock);
+	if (ftruncate(fd, (off_t)pages->size) == 0 && pages_copy(pages, fd) &&
+	    pages_remap_locked(pages, fd)) {
+		fallocate(file.fd - 1, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			  (off_t)pages->offset, (off_t)pages->size);
+		pages->offset = 0;
+		pages->fd = fd + 1;
+		status = CUDA_SUCCESS;
+	}
+	pthread_mutex_unlock(&genie_cpu.lock);
+	pthread_mutex_unlock(&genie_cpu.run_lock);
+	if (status != CUDA_SUCCESS)
+		close(fd);
+	return status;
+}
+
+static CUresult
+cpu_cuMemExportToShareableHandle(void *ret_fd, CUmemGenericAllocationHandle handle,
+				 CUmemAllocationHandleType type, unsigned long long flags)
+{
+	struct genie_cpu_pages *pages = get_pages(handle);
+	CUresult status = CUDA_SUCCESS;
+	int fd;
+
+	if (!ret_fd || !pages || flags || type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR ||
+	    !(pages->prop.requestedHandleTypes & type))
+		return CUDA_ERROR_INVALID_VALUE;
+	if (!pages->fd)
+		status = pages_move(pages);
+	if (status != CUDA_SUCCESS)
+		return status;
+	fd = fcntl(pages->fd - 1, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0)
+		return CUDA_ERROR_OPERATING_SYSTEM;
+	*(int *)ret_fd = fd;
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+cpu_cuMemImportFromShareableHandle(CUmemGenericAllocationHandle *ret_handle, void *os_handle,
+				   CUmemAllocationHandleType type)
+{
+	struct genie_cpu_pages *pages;
+	struct stat st;
+	int fd;
+
+	if (!ret_handle || type != CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR)
+		return CUDA_ERROR_INVALID_VALUE;
+	fd = fcntl((int)(intptr_t)os_handle, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0)
+		return CUDA_ERROR_INVALID_VALUE;
+	pages = calloc(1, sizeof(*pages));
+	if (!pages || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size <= 0 ||
+	    !granular((uint64_t)st.st_size)) {
+		close(fd);
+		free(pages);
+		return CUDA_ERROR_INVALID_VALUE;
+	}
+	*pages = (struct genie_cpu_pages){
+		.magic = GENIE_CPU_PAGES,
+		.refs = 1,
+		.handles = 1,
+		.size = (size_t)st.st_size,
+		.fd = fd + 1,
+		.foreign = true,
+		.prop = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
+			 .requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR,
+			 .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE}},
+	};
+	*ret_handle = (CUmemGenericAllocationHandle)pages;
+	return CUDA_SUCCESS;
+}
+
+/* ---- mapping ---- */
 
 /* Address space without pages: an access faults. */
 static void *
@@ -291,8 +433,8 @@ cpu_cuMemMap(CUdeviceptr ptr, size_t size, size_t offset, CUmemGenericAllocation
 	if (!reserved_locked(ptr, size) || genie_cpu_range_next_locked(ptr, ptr + size, &other))
 		goto out;
 	status = CUDA_ERROR_OUT_OF_MEMORY;
-	if (mmap((void *)ptr, size, PROT_NONE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE, file.fd - 1,
-		 (off_t)(pages->offset + offset)) == MAP_FAILED)
+	if (mmap((void *)ptr, size, PROT_NONE, MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
+		 pages_fd(pages), (off_t)(pages->offset + offset)) == MAP_FAILED)
 		goto out;
 	if (!genie_cpu_range_add_locked(&range)) {
 		reserve(ptr, size, MAP_FIXED);
@@ -431,4 +573,6 @@ genie_cpu_fill_vmm(struct genie_driver *drv)
 	drv->cuMemUnmap = cpu_cuMemUnmap;
 	drv->cuMemSetAccess = cpu_cuMemSetAccess;
 	drv->cuMemGetAccess = cpu_cuMemGetAccess;
+	drv->cuMemExportToShareableHandle = cpu_cuMemExportToShareableHandle;
+	drv->cuMemImportFromShareableHandle = cpu_cuMemImportFromShareableHandle;
 }

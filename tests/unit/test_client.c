@@ -485,8 +485,8 @@ Test(client_error, unsupported_says_so_once, .init = start)
 	struct genie_thread *thread = genie_thread_self();
 	uint64_t calls = thread->calls;
 
-	cr_assert_eq(cuMemAddressFree(0, 0), CUDA_ERROR_NOT_SUPPORTED);
-	cr_assert_eq(cuMemAddressFree(0, 0), CUDA_ERROR_NOT_SUPPORTED);
+	cr_assert_eq(cuTexRefDestroy(NULL), CUDA_ERROR_NOT_SUPPORTED);
+	cr_assert_eq(cuTexRefDestroy(NULL), CUDA_ERROR_NOT_SUPPORTED);
 	cr_assert_eq(thread->calls, calls + 2);
 }
 
