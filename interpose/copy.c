@@ -14,6 +14,7 @@
 #include "interpose/hostfunc.h"
 #include "interpose/memory.h"
 #include "interpose/mirror.h"
+#include "interpose/share.h"
 
 #include <errno.h>
 #include <string.h>
@@ -196,7 +197,12 @@ to_device(CUdeviceptr dst, const void *src, size_t size, enum genie_side side,
 		/* The synchronous call sees what comes before it in its stream, functions too. */
 		if (sync && genie_hostfunc_pending())
 			status = genie_stream_synchronize(stream);
-		return status == CUDA_SUCCESS ? upload(dst, src, size, stream) : status;
+		if (status == CUDA_SUCCESS)
+			status = upload(dst, src, size, stream);
+		/* Another process may be told now that the data is there. */
+		if (status == CUDA_SUCCESS && sync && genie_share_in_use())
+			status = genie_stream_synchronize(stream);
+		return status;
 	}
 	if (genie_pinned_shared()) { /* switched off: what the device still writes there counts */
 		status = genie_stream_synchronize(stream);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -104,6 +105,14 @@ stub_take(void *os_handle, CUmemAllocationHandleType type, struct share_stub *re
 	return true;
 }
 
+static atomic_bool in_use;
+
+bool
+genie_share_in_use(void)
+{
+	return atomic_load_explicit(&in_use, memory_order_relaxed);
+}
+
 /* ---- handles of memory that the program maps ---- */
 
 CUresult
@@ -123,6 +132,7 @@ genie_cuMemExportToShareableHandle(void *shareableHandle, CUmemGenericAllocation
 	status = genie_call_ctx(GENIE_OP_genieShareHandle, &args, NULL, NULL);
 	if (status != CUDA_SUCCESS)
 		return status;
+	atomic_store(&in_use, true);
 	stub.size = handle->size;
 	stub.device = handle->device;
 	stub.types = (uint32_t)handle->prop.requestedHandleTypes;
@@ -149,6 +159,7 @@ memory_import(const uint8_t *id, uint32_t types, struct genie_memhandle **ret_ha
 		genie_object_free(handle);
 		return status;
 	}
+	atomic_store(&in_use, true);
 	genie_memhandle_adopt(handle, size, device, (CUmemAllocationHandleType)types);
 	*ret_handle = handle;
 	return CUDA_SUCCESS;
@@ -198,6 +209,7 @@ memory_share(const struct genie_mem *mem, struct share_stub *stub)
 
 	if (status != CUDA_SUCCESS)
 		return status;
+	atomic_store(&in_use, true);
 	stub->offset = mem->base - base;
 	stub->size = mem->size;
 	stub->device = mem->device;

@@ -11,6 +11,10 @@
 /* What a pool is in the eyes of other processes. */
 #define GENIE_POOL_ID 16
 
+/* Whether this process has given memory away or taken some: others may look at it as soon as they
+ * are told to, by means that we do not see. */
+bool genie_share_in_use(void);
+
 /* Closes memory of another process. False: @addr is not where it begins. */
 bool genie_share_close(uint64_t addr);
 /* The context ends: so does what was opened in it. */
