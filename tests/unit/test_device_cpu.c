@@ -378,7 +378,7 @@ Test(device_cpu, images_that_do_not_load)
 					".entry k( { ret; }\n"));
 	cr_assert_not_null(strstr(backend.image_error(), "PTX"));
 	fails(CUDA_ERROR_INVALID_PTX,
-	      drv->cuModuleLoadData(&m, ".version 8.8\n.target sm_121\n.address_size 64\n"
+	      drv->cuModuleLoadData(&m, ".version 8.8\n.target sm_129\n.address_size 64\n"
 					".entry k() { ret; }\n"));
 	fails(CUDA_ERROR_UNSUPPORTED_PTX_VERSION,
 	      drv->cuModuleLoadData(&m, ".version 99.0\n.target sm_80\n.address_size 64\n"

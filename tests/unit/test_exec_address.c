@@ -277,11 +277,13 @@ Test(exec_address, variables_of_modules)
 {
 	CUdeviceptr addr = 0;
 	size_t size = 0;
+	int managed = 0;
 	struct genie_args_genieModuleGlobal global = {
 		.module = TOKEN(CUmodule, GENIE_KIND_MODULE, 0, 77),
 		.name = "variable",
 		.addr = &addr,
-		.size = &size};
+		.size = &size,
+		.managed = &managed};
 	struct genie_args_genieModuleUnload unload = {.module = global.module};
 	struct genie_args_genieMemcpyHtoDInline copy = {.data = "1234567890123456",
 							.stream = LEGACY};

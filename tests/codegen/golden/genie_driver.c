@@ -4,7 +4,6 @@
 const struct genie_driver_name genie_driver_names[] = {
 	{"cuInit", offsetof(struct genie_driver, cuInit)},
 	{"cuMemsetD8Async", offsetof(struct genie_driver, cuMemsetD8Async)},
-	{"cuDeviceGetCount", offsetof(struct genie_driver, cuDeviceGetCount)},
 	{"cuDeviceGetName", offsetof(struct genie_driver, cuDeviceGetName)},
 	{"cuStreamCreate", offsetof(struct genie_driver, cuStreamCreate)},
 	{"cuStreamDestroy_v2", offsetof(struct genie_driver, cuStreamDestroy_v2)},
@@ -13,6 +12,7 @@ const struct genie_driver_name genie_driver_names[] = {
 	{"cuLinkDestroy", offsetof(struct genie_driver, cuLinkDestroy)},
 	{"cuDeviceSetThing", offsetof(struct genie_driver, cuDeviceSetThing)},
 	{"cuDeviceGetThing", offsetof(struct genie_driver, cuDeviceGetThing)},
+	{"cuDeviceGetCount", offsetof(struct genie_driver, cuDeviceGetCount)},
 };
 const size_t genie_driver_name_count = 11;
 

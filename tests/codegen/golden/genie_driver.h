@@ -14,7 +14,6 @@ struct genie_driver {
 	CUresult (*cuInit)(unsigned int Flags);
 	CUresult (*cuMemsetD8Async)(CUdeviceptr dstDevice, unsigned char uc, size_t N,
 		CUstream hStream);
-	CUresult (*cuDeviceGetCount)(int *count);
 	CUresult (*cuDeviceGetName)(char *name, int len, CUdevice dev);
 	CUresult (*cuStreamCreate)(CUstream *phStream, unsigned int Flags);
 	CUresult (*cuStreamDestroy_v2)(CUstream hStream);
@@ -24,6 +23,7 @@ struct genie_driver {
 	CUresult (*cuLinkDestroy)(CUlinkState state);
 	CUresult (*cuDeviceSetThing)(CUdevice dev, int value);
 	CUresult (*cuDeviceGetThing)(CUdevice dev, nvmlThing_t *thing, nvmlWord_t word);
+	CUresult (*cuDeviceGetCount)(int *count);
 };
 
 struct genie_nvml {

@@ -9,9 +9,9 @@
 #include "genie_nvml_types.h"
 
 CUresult genie_cuInit(unsigned int Flags);
-CUresult genie_cuDeviceGetCount(int *count);
 CUresult genie_cuStreamDestroy_v2(CUstream hStream);
 CUresult genie_cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction f, void **kernelParams,
 	void **extra);
+CUresult genie_cuDeviceGetCount(int *count);
 
 #endif

@@ -149,19 +149,6 @@ cuMemsetD8Async_ptsz(CUdeviceptr dstDevice, unsigned char uc, size_t N, CUstream
 
 __attribute__((visibility("default")))
 CUresult
-cuDeviceGetCount(int *count)
-{
-	int genie_errno = errno;
-	CUresult genie_result = genie_enter_steady();
-
-	if (genie_result == CUDA_SUCCESS)
-		genie_result = genie_cuDeviceGetCount(count);
-	errno = genie_errno;
-	return genie_result;
-}
-
-__attribute__((visibility("default")))
-CUresult
 cuDeviceGetName(char *name, int len, CUdevice dev)
 {
 	int genie_errno = errno;
@@ -272,6 +259,19 @@ cuDeviceGetThing(CUdevice dev, nvmlThing_t *thing, nvmlWord_t word)
 
 	if (genie_result == CUDA_SUCCESS)
 		genie_result = call_cuDeviceGetThing(dev, thing, word);
+	errno = genie_errno;
+	return genie_result;
+}
+
+__attribute__((visibility("default")))
+CUresult
+cuDeviceGetCount(int *count)
+{
+	int genie_errno = errno;
+	CUresult genie_result = genie_enter_steady();
+
+	if (genie_result == CUDA_SUCCESS)
+		genie_result = genie_cuDeviceGetCount(count);
 	errno = genie_errno;
 	return genie_result;
 }
