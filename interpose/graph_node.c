@@ -355,10 +355,6 @@ genie_cuGraphAddHostNode(CUgraphNode *phGraphNode, CUgraph hGraph, const CUgraph
 		return CUDA_ERROR_INVALID_VALUE;
 	if (status != CUDA_SUCCESS)
 		return status;
-	if (!genie_hostfunc_in_graphs())
-		return genie_unsupported(
-			"host functions in graphs of a software device over a network",
-			__builtin_return_address(0));
 	args.id = genie_hostfunc_node(nodeParams->fn, nodeParams->userData);
 	if (!args.id)
 		return CUDA_ERROR_OUT_OF_MEMORY;

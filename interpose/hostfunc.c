@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "interpose/capture.h"
+#include "interpose/mirror.h"
 
 struct hostfunc {
 	struct hostfunc *next;
@@ -85,6 +86,19 @@ genie_hostfunc_drop(uint64_t id)
 	free(func);
 }
 
+/* What a graph wrote to pinned memory comes here when the program waits, not before. */
+static void
+warn_of_mirrors(void)
+{
+	static _Atomic bool told;
+
+	if (atomic_load_explicit(&genie_mirror_count, memory_order_relaxed) == 0 ||
+	    atomic_exchange_explicit(&told, true, memory_order_relaxed))
+		return;
+	genie_warn("over a network a host function in a graph does not see what the same graph "
+		   "wrote to pinned memory");
+}
+
 void
 genie_hostfunc_run(void *data, uint64_t id)
 {
@@ -96,6 +110,8 @@ genie_hostfunc_run(void *data, uint64_t id)
 			   (unsigned long long)id);
 		return;
 	}
+	if (func.stays)
+		warn_of_mirrors();
 	if (func.copied_ticket)
 		genie_chan_wait(genie_client_chan(), func.copied_slot, func.copied_ticket);
 	if (func.callback)
@@ -121,13 +137,6 @@ genie_hostfunc_node(CUhostFn fn, void *data)
 	return hostfunc_add(&func);
 }
 
-bool
-genie_hostfunc_in_graphs(void)
-{
-	return genie_client.welcome->device_kind == GENIE_DEVICE_CUDA ||
-	       genie_client.welcome->flags & GENIE_WELCOME_F_SHARED_PINNED;
-}
-
 static CUresult
 hostfunc_submit(struct genie_stream *stream, struct hostfunc *func)
 {
@@ -139,10 +148,6 @@ hostfunc_submit(struct genie_stream *stream, struct hostfunc *func)
 	if (status != CUDA_SUCCESS)
 		return status;
 	func->stays = genie_stream_capturing(stream);
-	if (func->stays && !genie_hostfunc_in_graphs())
-		return genie_unsupported(
-			"host functions in graphs of a software device over a network",
-			__builtin_return_address(0));
 	func->copied_slot = atomic_load_explicit(&stream->copied_slot, memory_order_relaxed);
 	func->copied_ticket = atomic_load_explicit(&stream->copied_ticket, memory_order_relaxed);
 	args.id = hostfunc_add(func);

@@ -9,9 +9,6 @@
 /* A function that may run many times, until it is dropped. 0: out of memory. */
 uint64_t genie_hostfunc_node(CUhostFn fn, void *data);
 void genie_hostfunc_drop(uint64_t id);
-/* Can a graph call us? A software device runs a graph on the thread that would have to hear our
- * answer, unless memory is shared. */
-bool genie_hostfunc_in_graphs(void);
 
 /* A function that was submitted may still have to run, and write to memory that a copy reads. */
 bool genie_hostfunc_pending(void);

@@ -126,8 +126,7 @@ genie_exec_genieGraphExecKernelSet(struct genie_session *session,
  * ---- host functions ----
  *
  * CUDA calls us on a thread of its own, which waits for the client. The other devices call on the
- * issuing thread; that works where another thread hears the answer (shared memory), and the client
- * does not ask for it elsewhere.
+ * issuing or the completing thread: neither is the one that hears the answer (transport/port.h).
  */
 
 /* One for each node, as long as the session: a graph may run it at any time. */
