@@ -96,6 +96,7 @@ genie_pending_error_before(uint64_t ticket)
 	if (__builtin_expect(!error.ticket || error.ticket >= ticket, 1))
 		return CUDA_SUCCESS;
 	if (error.sticky) {
+		genie_output_catch_up(); /* what an assertion said, before its error */
 		atomic_store_explicit(&genie_client.sticky, error.status, memory_order_relaxed);
 		atomic_store_explicit(&genie_client.gate, error.status, memory_order_relaxed);
 		return (CUresult)error.status;

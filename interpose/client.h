@@ -60,7 +60,8 @@ genie_client_chan(void)
 {
 	return atomic_load_explicit(&genie_client.chan, memory_order_acquire);
 }
-/* After a wait for the device: what its kernels printed is on standard output now. */
+/* After a wait for the device: what its kernels printed is on standard output now, and what the
+ * driver had to say of them on standard error. */
 void genie_output_catch_up_slow(uint64_t bytes);
 static inline void
 genie_output_catch_up(void)

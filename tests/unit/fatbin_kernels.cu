@@ -1,4 +1,6 @@
 /* Kernels whose layouts test_fatbin.c knows. */
+#include <cstdio>
+
 extern "C" __global__ void __launch_bounds__(256) bounded(float *a, int n)
 {
 	if (threadIdx.x < n)
@@ -48,3 +50,9 @@ template __global__ void
 templated(pair_of<pair_of<pair_of<float, double>, pair_of<char, short>>,
 		  pair_of<pair_of<long, unsigned>, pair_of<pair_of<float, float>, unsigned char>>>,
 	  float *);
+
+extern "C" __global__ void
+loud(int n)
+{
+	printf("%d\n", n);
+}

@@ -569,6 +569,23 @@ compare_census(struct census *census)
 	free(census->all);
 }
 
+Test(kernels, printf_is_seen)
+{
+	static const char quiet[] = ".version 8.0\n.target sm_80\n.address_size 64\n"
+				    ".entry k() { ret; }\n";
+	static const char loud[] = ".version 8.0\n.target sm_80\n.address_size 64\n"
+				   ".extern .func (.param .b32 r) vprintf (.param .b64 f, .param "
+				   ".b64 a);\n.entry k() { ret; }\n";
+	struct genie_kernel_table table;
+
+	cr_assert_eq(genie_kernel_table_init_ptx(&table, quiet, sizeof(quiet) - 1), 0);
+	cr_assert_not(table.prints);
+	genie_kernel_table_fini(&table);
+	cr_assert_eq(genie_kernel_table_init_ptx(&table, loud, sizeof(loud) - 1), 0);
+	cr_assert(table.prints);
+	genie_kernel_table_fini(&table);
+}
+
 /* GENIE_TEST_FATBIN: what nvcc makes of tests/unit/fatbin_kernels.cu, where there is an nvcc. */
 Test(kernels, nvcc_made, .timeout = 60)
 {
@@ -590,6 +607,7 @@ Test(kernels, nvcc_made, .timeout = 60)
 	cr_assert_eq(genie_image_pick(&image, GENIE_IMAGE_SASS, 9, 0, &entry), 0);
 	cr_assert_eq(entry.arch, 90);
 	cr_assert_eq(genie_kernel_table_init(&table, &entry), 0);
+	cr_assert(table.prints);
 	desc = genie_kernel_table_find(&table, "bounded");
 	cr_assert_not_null(desc);
 	cr_assert_eq(desc->max_threads, 256);
