@@ -414,6 +414,13 @@ record_genieNativeGemm(const struct genie_gemm *gemm, CUstream stream)
 }
 
 static CUresult
+record_genieNativeDense(const struct genie_dense *dense, CUstream stream)
+{
+	(void)dense;
+	return record_count(stream);
+}
+
+static CUresult
 record_cuThreadExchangeStreamCaptureMode(CUstreamCaptureMode *mode)
 {
 	static __thread CUstreamCaptureMode thread_mode;
@@ -453,6 +460,7 @@ fill_copies(struct genie_driver *drv)
 	SET(cuMemsetD2D16Async, record_set_2d);
 	SET(cuMemsetD2D32Async, record_set_2d);
 	drv->genieNativeGemm = record_genieNativeGemm;
+	drv->genieNativeDense = record_genieNativeDense;
 }
 
 static void

@@ -17,6 +17,7 @@
  *   op.c stream.c event.c values.c            running operations, in order
  *   graph.c node.c exec.c capture.c           graphs
  *   gemm.c gemm_finish.c number.c blas.c      matrix products by a BLAS
+ *   dense.c                                   what else BLAS does with matrices
  *   backend.c error.c                         the table
  */
 #ifndef GENIE_REMOTE_DEVICE_CPU_CPU_H
@@ -90,6 +91,7 @@ enum genie_cpu_op_kind {
 	GENIE_CPU_OP_VALUES, /* waits for and writes of memory */
 	GENIE_CPU_OP_FREE,
 	GENIE_CPU_OP_GEMM,
+	GENIE_CPU_OP_DENSE,
 };
 
 struct genie_cpu_kernel_op {
@@ -127,6 +129,7 @@ struct genie_cpu_op {
 			size_t size;
 		} memory;
 		struct genie_gemm gemm;
+		struct genie_dense dense;
 	};
 };
 
@@ -312,6 +315,8 @@ CUresult genie_cpu_kernel_run(struct genie_cpu_context *ctx,
 CUresult genie_cpu_kernel_check(const struct genie_cpu_kernel_op *kernel);
 CUresult genie_cpu_gemm_run(const struct genie_gemm *gemm);
 CUresult genie_cpu_gemm_check(const struct genie_gemm *gemm);
+CUresult genie_cpu_dense_run(const struct genie_dense *dense);
+CUresult genie_cpu_dense_check(const struct genie_dense *dense);
 CUresult genie_cpu_values_check(const struct genie_cpu_op *op);
 /* Writes and waits as far as it goes; true: all done. */
 bool genie_cpu_values_advance(struct genie_cpu_op *op);
@@ -389,6 +394,7 @@ void genie_cpu_fill_graph(struct genie_driver *drv);
 void genie_cpu_fill_nodes(struct genie_driver *drv);
 void genie_cpu_fill_exec(struct genie_driver *drv);
 void genie_cpu_fill_gemm(struct genie_driver *drv);
+void genie_cpu_fill_dense(struct genie_driver *drv);
 void genie_cpu_fill_nvml(struct genie_nvml *nvml);
 
 /* Why the last image did not load, on this thread. */

@@ -447,6 +447,7 @@ cpu_cuGraphNodeGetType(CUgraphNode handle, CUgraphNodeType *type)
 	switch (node->op.kind) {
 	case GENIE_CPU_OP_KERNEL:
 	case GENIE_CPU_OP_GEMM: /* kernels, had the library's own been run */
+	case GENIE_CPU_OP_DENSE:
 		*type = CU_GRAPH_NODE_TYPE_KERNEL;
 		return CUDA_SUCCESS;
 	case GENIE_CPU_OP_COPY:

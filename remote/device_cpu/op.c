@@ -18,6 +18,8 @@ genie_cpu_op_check(const struct genie_cpu_op *op)
 		return genie_cpu_values_check(op);
 	case GENIE_CPU_OP_GEMM:
 		return genie_cpu_gemm_check(&op->gemm);
+	case GENIE_CPU_OP_DENSE:
+		return genie_cpu_dense_check(&op->dense);
 	case GENIE_CPU_OP_HOST:
 		return op->host.fn ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 	case GENIE_CPU_OP_EMPTY:
@@ -94,6 +96,11 @@ genie_cpu_op_run(const struct genie_cpu_op *op)
 		status = genie_cpu_gemm_run(&op->gemm);
 		add_busy(start);
 		return status;
+	case GENIE_CPU_OP_DENSE:
+		start = genie_cpu_now();
+		status = genie_cpu_dense_run(&op->dense);
+		add_busy(start);
+		return status;
 	case GENIE_CPU_OP_EMPTY:
 	case GENIE_CPU_OP_EVENT_WAIT: /* op_ready() was the waiting */
 	case GENIE_CPU_OP_VALUES:
@@ -148,6 +155,7 @@ genie_cpu_op_copy(struct genie_cpu_op *ret_op, const struct genie_cpu_op *op)
 	case GENIE_CPU_OP_HOST:
 	case GENIE_CPU_OP_FREE:
 	case GENIE_CPU_OP_GEMM:
+	case GENIE_CPU_OP_DENSE:
 		break;
 	}
 	*ret_op = copy;
@@ -178,6 +186,7 @@ genie_cpu_op_fini(struct genie_cpu_op *op)
 	case GENIE_CPU_OP_HOST:
 	case GENIE_CPU_OP_FREE:
 	case GENIE_CPU_OP_GEMM:
+	case GENIE_CPU_OP_DENSE:
 		break;
 	}
 	*op = (struct genie_cpu_op){.kind = GENIE_CPU_OP_EMPTY};
