@@ -45,9 +45,15 @@ genie_array_get(CUarray handle)
 }
 
 size_t
+genie_array_element(const struct genie_array *array)
+{
+	return format_size(array->desc.Format) * array->desc.NumChannels;
+}
+
+size_t
 genie_array_row(const struct genie_array *array)
 {
-	size_t element = format_size(array->desc.Format) * array->desc.NumChannels;
+	size_t element = genie_array_element(array);
 
 	return array->desc.Width * (element != 0 ? element : 1);
 }
@@ -369,4 +375,59 @@ genie_cuMipmappedArrayDestroy(CUmipmappedArray hMipmappedArray)
 	pthread_mutex_destroy(&mipmap->lock);
 	genie_object_free(mipmap);
 	return status;
+}
+
+/*
+ * Questions about arrays of kinds that cannot be made here (sparse, mapped later, of several
+ * planes): the driver's answer for every other array.
+ */
+static CUresult
+not_such_array(const void *out, CUarray array)
+{
+	return out == NULL || genie_array_get(array) != NULL ? CUDA_ERROR_INVALID_VALUE
+							     : CUDA_ERROR_INVALID_HANDLE;
+}
+
+static CUresult
+not_such_mipmap(const void *out, CUmipmappedArray mipmap)
+{
+	bool known = genie_object_get(GENIE_KIND_MIPARRAY, (uint64_t)(uintptr_t)mipmap) != NULL;
+
+	return out == NULL || known ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_INVALID_HANDLE;
+}
+
+CUresult
+genie_cuArrayGetSparseProperties(CUDA_ARRAY_SPARSE_PROPERTIES *sparseProperties, CUarray array)
+{
+	return not_such_array(sparseProperties, array);
+}
+
+CUresult
+genie_cuMipmappedArrayGetSparseProperties(CUDA_ARRAY_SPARSE_PROPERTIES *sparseProperties,
+					  CUmipmappedArray mipmap)
+{
+	return not_such_mipmap(sparseProperties, mipmap);
+}
+
+CUresult
+genie_cuArrayGetMemoryRequirements(CUDA_ARRAY_MEMORY_REQUIREMENTS *memoryRequirements,
+				   CUarray array, CUdevice device)
+{
+	(void)device;
+	return not_such_array(memoryRequirements, array);
+}
+
+CUresult
+genie_cuMipmappedArrayGetMemoryRequirements(CUDA_ARRAY_MEMORY_REQUIREMENTS *memoryRequirements,
+					    CUmipmappedArray mipmap, CUdevice device)
+{
+	(void)device;
+	return not_such_mipmap(memoryRequirements, mipmap);
+}
+
+CUresult
+genie_cuArrayGetPlane(CUarray *pPlaneArray, CUarray hArray, unsigned int planeIdx)
+{
+	(void)planeIdx;
+	return not_such_array(pPlaneArray, hArray);
 }

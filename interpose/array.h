@@ -12,6 +12,8 @@ struct genie_array {
 
 /* NULL: not an array. */
 struct genie_array *genie_array_get(CUarray handle);
+/* Bytes of one element; 0: a format without plain elements. */
+size_t genie_array_element(const struct genie_array *array);
 /* Bytes of one row. */
 size_t genie_array_row(const struct genie_array *array);
 /* Does the box lie inside? @x and @width are in bytes. */

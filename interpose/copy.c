@@ -602,30 +602,74 @@ genie_cuMemcpyPeer(CUdeviceptr dstDevice, CUcontext dstContext, CUdeviceptr srcD
 				       NULL);
 }
 
-/* The copies of a batch may run in any order; one after the other is such an order. */
+/* ---- batches: the copies may run in any order; one after the other is such an order ---- */
+
+bool
+genie_copy_order_valid(CUmemcpySrcAccessOrder order)
+{
+	return order == CU_MEMCPY_SRC_ACCESS_ORDER_STREAM ||
+	       order == CU_MEMCPY_SRC_ACCESS_ORDER_DURING_API_CALL ||
+	       order == CU_MEMCPY_SRC_ACCESS_ORDER_ANY;
+}
+
+CUresult
+genie_copy_batch_settle(bool during_call, CUstream handle)
+{
+	struct genie_stream *stream = genie_stream_get(handle);
+
+	if (!during_call || stream == NULL || genie_stream_capturing(stream))
+		return CUDA_SUCCESS;
+	return genie_stream_synchronize(stream);
+}
+
+/* Each attribute counts from its index to the next one's. */
+static CUresult
+batch_check(const CUdeviceptr *dsts, const CUdeviceptr *srcs, const size_t *sizes, size_t count,
+	    const CUmemcpyAttributes *attrs, const size_t *indices, size_t attr_count)
+{
+	if (count == 0 || dsts == NULL || srcs == NULL || sizes == NULL || attr_count == 0 ||
+	    attr_count > count || attrs == NULL || indices == NULL || indices[0] != 0)
+		return CUDA_ERROR_INVALID_VALUE;
+	for (size_t i = 0; i < attr_count; i++)
+		if (!genie_copy_order_valid(attrs[i].srcAccessOrder) || indices[i] >= count ||
+		    (i > 0 && indices[i] <= indices[i - 1]))
+			return CUDA_ERROR_INVALID_VALUE;
+	return CUDA_SUCCESS;
+}
+
 CUresult
 genie_cuMemcpyBatchAsync(CUdeviceptr *dsts, CUdeviceptr *srcs, size_t *sizes, size_t count,
 			 CUmemcpyAttributes *attrs, size_t *attrsIdxs, size_t numAttrs,
 			 size_t *failIdx, CUstream hStream)
 {
-	(void)attrs;
+	CUresult status = batch_check(dsts, srcs, sizes, count, attrs, attrsIdxs, numAttrs);
+	bool during_call = false;
+	size_t attr = 0;
+
 	if (failIdx != NULL)
 		*failIdx = SIZE_MAX;
-	if (count == 0 || dsts == NULL || srcs == NULL || sizes == NULL || numAttrs == 0 ||
-	    numAttrs > count || attrs == NULL || attrsIdxs == NULL)
-		return CUDA_ERROR_INVALID_VALUE;
+	if (status != CUDA_SUCCESS)
+		return status;
 	if (hStream == NULL) /* the legacy stream is refused by this call */
 		return CUDA_ERROR_INVALID_HANDLE;
 	for (size_t i = 0; i < count; i++) {
-		CUresult status = copy_call(dsts[i], srcs[i], sizes[i], hStream, false);
+		enum genie_side side;
 
+		if (attr + 1 < numAttrs && attrsIdxs[attr + 1] <= i)
+			attr++;
+		/* Only what the device reads by itself is read later. */
+		if (attrs[attr].srcAccessOrder == CU_MEMCPY_SRC_ACCESS_ORDER_DURING_API_CALL &&
+		    genie_copy_side(srcs[i], sizes[i], &side) == CUDA_SUCCESS &&
+		    side != GENIE_SIDE_HOST)
+			during_call = true;
+		status = copy_call(dsts[i], srcs[i], sizes[i], hStream, false);
 		if (status != CUDA_SUCCESS) {
 			if (failIdx != NULL)
 				*failIdx = i;
 			return status;
 		}
 	}
-	return CUDA_SUCCESS;
+	return genie_copy_batch_settle(during_call, hStream);
 }
 
 CUresult

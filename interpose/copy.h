@@ -27,6 +27,11 @@ CUresult genie_copy_on_device(uint64_t dst, uint64_t src, size_t size, struct ge
 /* Over a network: waits for what is still being written to pinned memory, before it is read. */
 CUresult genie_copy_settle(void);
 
+/* Batches: is it one of the three orders? And: sources that had to be read during the call may not
+ * be read after it. */
+bool genie_copy_order_valid(CUmemcpySrcAccessOrder order);
+CUresult genie_copy_batch_settle(bool during_call, CUstream handle);
+
 /* Refuses what a graph cannot hold: a copy of memory that only this process sees. */
 CUresult genie_copy_capture(const struct genie_stream *stream);
 

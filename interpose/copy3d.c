@@ -491,6 +491,99 @@ genie_cuMemcpy3DPeerAsync(const CUDA_MEMCPY3D_PEER *pCopy, CUstream hStream)
 	return copy_3d_peer(pCopy, hStream, false);
 }
 
+/* ---- the entry points: batches ---- */
+
+/* Bytes of an element: of the arrays that take part, or 1. 0: there is no such array, or the two
+ * differ. */
+static size_t
+batch_element(const CUDA_MEMCPY3D_BATCH_OP *op)
+{
+	const CUmemcpy3DOperand *sides[2] = {&op->src, &op->dst};
+	size_t element = 0;
+
+	for (int i = 0; i < 2; i++) {
+		const struct genie_array *array;
+		size_t size;
+
+		if (sides[i]->type != CU_MEMCPY_OPERAND_TYPE_ARRAY)
+			continue;
+		array = genie_array_get(sides[i]->op.array.array);
+		size = array != NULL ? genie_array_element(array) : 0;
+		if (size == 0 || (element != 0 && element != size))
+			return 0;
+		element = size;
+	}
+	return element != 0 ? element : 1;
+}
+
+static bool
+batch_side(const CUmemcpy3DOperand *operand, size_t element, struct side *ret_side)
+{
+	switch (operand->type) {
+	case CU_MEMCPY_OPERAND_TYPE_POINTER:
+		*ret_side = (struct side){.type = CU_MEMORYTYPE_UNIFIED,
+					  .addr = operand->op.ptr.ptr,
+					  .rows = operand->op.ptr.layerHeight};
+		return !__builtin_mul_overflow(operand->op.ptr.rowLength, element,
+					       &ret_side->pitch);
+	case CU_MEMCPY_OPERAND_TYPE_ARRAY:
+		*ret_side = (struct side){.type = CU_MEMORYTYPE_ARRAY,
+					  .array = operand->op.array.array,
+					  .y = operand->op.array.offset.y,
+					  .z = operand->op.array.offset.z};
+		return !__builtin_mul_overflow(operand->op.array.offset.x, element, &ret_side->x);
+	default:
+		return false;
+	}
+}
+
+static CUresult
+batch_one(const CUDA_MEMCPY3D_BATCH_OP *op, CUstream stream)
+{
+	struct box box = {.height = op->extent.height, .depth = op->extent.depth};
+	size_t element = batch_element(op);
+
+	if (element == 0 || !genie_copy_order_valid(op->srcAccessOrder) || op->extent.width == 0 ||
+	    op->extent.height == 0 || op->extent.depth == 0 ||
+	    __builtin_mul_overflow(op->extent.width, element, &box.width) ||
+	    !batch_side(&op->src, element, &box.src) || !batch_side(&op->dst, element, &box.dst))
+		return CUDA_ERROR_INVALID_VALUE;
+	return box_call(&box, stream, false);
+}
+
+CUresult
+genie_cuMemcpy3DBatchAsync(size_t numOps, CUDA_MEMCPY3D_BATCH_OP *opList, size_t *failIdx,
+			   unsigned long long flags, CUstream hStream)
+{
+	bool during_call = false;
+
+	if (failIdx != NULL)
+		*failIdx = SIZE_MAX;
+	if (numOps == 0 || opList == NULL || flags != 0)
+		return CUDA_ERROR_INVALID_VALUE;
+	if (hStream == NULL) /* the legacy stream is refused by this call */
+		return CUDA_ERROR_INVALID_HANDLE;
+	for (size_t i = 0; i < numOps; i++) {
+		CUresult status = batch_one(&opList[i], hStream);
+
+		if (status != CUDA_SUCCESS) {
+			if (failIdx != NULL)
+				*failIdx = i;
+			return status;
+		}
+		during_call |=
+			opList[i].srcAccessOrder == CU_MEMCPY_SRC_ACCESS_ORDER_DURING_API_CALL;
+	}
+	return genie_copy_batch_settle(during_call, hStream);
+}
+
+CUresult
+genie_cuMemcpy3DBatchAsync_v2(size_t numOps, CUDA_MEMCPY3D_BATCH_OP *opList,
+			      unsigned long long flags, CUstream hStream)
+{
+	return genie_cuMemcpy3DBatchAsync(numOps, opList, NULL, flags, hStream);
+}
+
 /* ---- the entry points: bytes of arrays ---- */
 
 /* One side of a copy of bytes that stays in the first row of an array. */
