@@ -119,7 +119,7 @@ window_reserve(struct worker *worker, uint64_t base, uint64_t size)
 	worker->window = 0;
 	worker->window_size = 0;
 	if (worker->backend.kind != GENIE_DEVICE_CUDA) {
-		genie_window_reserve(base, size, &room);
+		genie_window_reserve(base, size, 0, &room);
 		genie_window_release(&(struct genie_window){room.base, room.size});
 	}
 	if (!room.size ||
@@ -414,7 +414,7 @@ welcome_make(const struct worker *worker, const struct genie_control *order)
 	int version = 0;
 
 	if (order->hello.pinned_window_size)
-		genie_window_reserve(order->hello.pinned_window, order->hello.pinned_window_size,
+		genie_window_reserve(order->hello.pinned_window, order->hello.pinned_window_size, 0,
 				     &pinned);
 	welcome.pinned_window = pinned.base;
 	welcome.pinned_window_size = pinned.size;

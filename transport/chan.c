@@ -15,6 +15,7 @@
 #include "transport/window.h"
 
 #define DEFAULT_TIMEOUT_MS 10000
+#define TURNS              4 /* how often windows are proposed */
 
 /* ---- connecting ---- */
 
@@ -57,10 +58,11 @@ chan_new(const struct genie_chan_ops *ops, const struct genie_chan_opts *opts)
 	return chan;
 }
 
-/* The handshake, with the windows this process has room for. */
+/* The handshake, with the windows this process has room for. -EADDRNOTAVAIL: the server has no
+ * room there, and this process none where the server has. */
 static int
-chan_greet(struct genie_chan *chan, struct genie_conn *conn, int timeout_ms, char *err,
-	   size_t err_size)
+chan_greet(struct genie_chan *chan, struct genie_conn *conn, unsigned int turn, int timeout_ms,
+	   char *err, size_t err_size)
 {
 	bool session = conn->opts->kind == GENIE_HELLO_SESSION;
 	struct genie_hello_request request = {
@@ -72,9 +74,9 @@ chan_greet(struct genie_chan *chan, struct genie_conn *conn, int timeout_ms, cha
 	int ret;
 
 	if (session) {
-		genie_window_reserve(GENIE_DEVICE_WINDOW_BASE, GENIE_DEVICE_WINDOW_SIZE,
+		genie_window_reserve(GENIE_DEVICE_WINDOW_BASE, GENIE_DEVICE_WINDOW_SIZE, turn,
 				     &chan->device_window);
-		genie_window_reserve(GENIE_PINNED_WINDOW_BASE, GENIE_PINNED_WINDOW_SIZE,
+		genie_window_reserve(GENIE_PINNED_WINDOW_BASE, GENIE_PINNED_WINDOW_SIZE, turn,
 				     &chan->pinned_window);
 	}
 	ret = genie_hello_exchange(conn->fd, &request, genie_net_deadline(timeout_ms),
@@ -90,33 +92,29 @@ chan_greet(struct genie_chan *chan, struct genie_conn *conn, int timeout_ms, cha
 	if (ret < 0)
 		snprintf(err, err_size, "the addresses that the server offers are taken here: %s",
 			 strerror(-ret));
-	return ret;
+	return ret < 0 ? -EADDRNOTAVAIL : 0;
 }
 
-int
-genie_chan_connect(const struct genie_chan_opts *opts, struct genie_chan **ret_chan, char *err,
-		   size_t err_size)
+static int
+connect_once(const struct genie_chan_opts *opts, struct genie_address *address, unsigned int turn,
+	     struct genie_chan **ret_chan, char *err, size_t err_size)
 {
-	struct genie_address address;
-	struct genie_conn conn = {.fd = -1, .fds = {-1, -1, -1}, .address = &address, .opts = opts};
+	struct genie_conn conn = {.fd = -1, .fds = {-1, -1, -1}, .address = address, .opts = opts};
 	int timeout_ms = opts->timeout_ms > 0 ? opts->timeout_ms : DEFAULT_TIMEOUT_MS;
 	struct genie_chan *chan;
 	int ret;
 
 	err[0] = 0;
-	ret = genie_address_parse(opts->server, false, &address, err, err_size);
+	ret = genie_address_connect(address, timeout_ms, &conn.fd, err, err_size);
 	if (ret < 0)
 		return ret;
-	ret = genie_address_connect(&address, timeout_ms, &conn.fd, err, err_size);
-	if (ret < 0)
-		return ret;
-	chan = chan_new(address.is_shm ? &genie_shm_ops : &genie_tcp_ops, opts);
+	chan = chan_new(address->is_shm ? &genie_shm_ops : &genie_tcp_ops, opts);
 	if (!chan) {
 		snprintf(err, err_size, "out of memory");
 		conn_close(&conn);
 		return -ENOMEM;
 	}
-	ret = chan_greet(chan, &conn, timeout_ms, err, err_size);
+	ret = chan_greet(chan, &conn, turn, timeout_ms, err, err_size);
 	if (!ret && opts->kind == GENIE_HELLO_SESSION)
 		ret = chan->ops->open(chan, &conn, err, err_size);
 	conn_close(&conn);
@@ -131,6 +129,25 @@ genie_chan_connect(const struct genie_chan_opts *opts, struct genie_chan **ret_c
 		atomic_store(&chan->dead, true);
 	*ret_chan = chan;
 	return 0;
+}
+
+int
+genie_chan_connect(const struct genie_chan_opts *opts, struct genie_chan **ret_chan, char *err,
+		   size_t err_size)
+{
+	struct genie_address address;
+	int ret;
+
+	err[0] = 0;
+	ret = genie_address_parse(opts->server, false, &address, err, err_size);
+	if (ret < 0)
+		return ret;
+	for (unsigned int turn = 0; turn < TURNS; turn++) {
+		ret = connect_once(opts, &address, turn, ret_chan, err, err_size);
+		if (ret != -EADDRNOTAVAIL)
+			break;
+	}
+	return ret;
 }
 
 void

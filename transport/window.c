@@ -6,18 +6,6 @@
 
 #define SMALLEST (UINT64_C(1) << 30)
 
-/* Where to try, in this order: the first ones have room for much, the last ones lie where programs
- * do and are what ThreadSanitizer leaves. */
-static const uint64_t places[] = {
-	0, /* what was asked for */
-	UINT64_C(0x380000000000),
-	UINT64_C(0x100000000000),
-	UINT64_C(0x500000000000),
-	UINT64_C(0x7e8000000000),
-	UINT64_C(0x7ec000000000),
-	UINT64_C(0x001000000000),
-};
-
 #if defined(__SANITIZE_THREAD__)
 #define THREAD_SANITIZER 1
 #elif defined(__has_feature)
@@ -26,28 +14,49 @@ static const uint64_t places[] = {
 #endif
 #endif
 
-/* ThreadSanitizer keeps nearly all addresses for itself, and ends the process when somebody wants
- * one of those. */
+#ifdef THREAD_SANITIZER
+/* It keeps nearly all addresses for itself. What it leaves to programs, cut into places. */
+#define LARGEST (UINT64_C(64) << 30)
+#define LOW     UINT64_C(0x001000000000)
+#define LOW_END UINT64_C(0x008000000000)
+#define TOP     UINT64_C(0x7e8000000000)
+#define TOP_END UINT64_C(0x800000000000)
+#define PLACES  16 /* from TOP, where the system's own begin with the next TiB; then from LOW */
+
+static uint64_t
+place(unsigned int i)
+{
+	return i <= 8 ? TOP + (i - 1) * LARGEST : LOW + (i - 9) * LARGEST;
+}
+
+/* It ends the process when somebody wants other addresses. */
 static bool
 is_usable(uint64_t base, uint64_t size)
 {
-#ifdef THREAD_SANITIZER
-	static const struct genie_window left[] = {
-		{UINT64_C(0x000000001000), UINT64_C(0x007ffffff000)},
-		{UINT64_C(0x7e8000000000), UINT64_C(0x018000000000)},
-	};
-
-	for (unsigned i = 0; i < sizeof(left) / sizeof(left[0]); i++)
-		if (base >= left[i].base && size <= left[i].size &&
-		    base - left[i].base <= left[i].size - size)
-			return true;
-	return false;
-#else
-	(void)base;
-	(void)size;
-	return true;
-#endif
+	return (base >= LOW && base < LOW_END && size <= LOW_END - base) ||
+	       (base >= TOP && base < TOP_END && size <= TOP_END - base);
 }
+#else
+#define LARGEST (UINT64_C(16) << 40)
+#define PLACES  4
+
+static uint64_t
+place(unsigned int i)
+{
+	static const uint64_t places[] = {UINT64_C(0x380000000000), UINT64_C(0x100000000000),
+					  UINT64_C(0x500000000000)};
+
+	return places[i - 1];
+}
+
+/* Null pointers with an offset stay bad. */
+static bool
+is_usable(uint64_t base, uint64_t size)
+{
+	(void)size;
+	return base >= 1 << 16;
+}
+#endif
 
 static int
 reserve_at(uint64_t base, uint64_t size)
@@ -72,20 +81,20 @@ reserve_at(uint64_t base, uint64_t size)
 }
 
 void
-genie_window_reserve(uint64_t base, uint64_t size, struct genie_window *ret_window)
+genie_window_reserve(uint64_t base, uint64_t size, unsigned int turn,
+		     struct genie_window *ret_window)
 {
-	uint64_t at;
-
-	*ret_window = (struct genie_window){0};
-	for (; size >= SMALLEST; size /= 4) {
-		for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-			at = places[i] ? places[i] : base;
-			if (!reserve_at(at, size)) {
-				*ret_window = (struct genie_window){at, size};
+	for (size = size < LARGEST ? size : LARGEST; size >= SMALLEST; size /= 4) {
+		for (unsigned int i = 0; i < PLACES; i++) {
+			*ret_window = (struct genie_window){i ? place(i) : base, size};
+			if (reserve_at(ret_window->base, size))
+				continue;
+			if (!turn--)
 				return;
-			}
+			genie_window_release(ret_window);
 		}
 	}
+	*ret_window = (struct genie_window){0};
 }
 
 int

@@ -13,9 +13,13 @@ struct genie_window {
 	uint64_t base, size; /* size 0: none */
 };
 
-/* Reserves @size bytes (no access, no memory), at @base if that is free, else elsewhere, else
- * fewer. Leaves ret_window->size 0 when there is no place at all. */
-void genie_window_reserve(uint64_t base, uint64_t size, struct genie_window *ret_window);
+/*
+ * Reserves @size bytes (no access, no memory), at @base if that is free, else elsewhere, else
+ * fewer. Leaves ret_window->size 0 when there is no place at all. @turn: how many free places to
+ * pass over, because the peer could not agree to them.
+ */
+void genie_window_reserve(uint64_t base, uint64_t size, unsigned int turn,
+			  struct genie_window *ret_window);
 /* Makes @window the one at @base: keeps it if it is, else gives it back and reserves exactly that.
  * 0 or negative errno. */
 int genie_window_move(struct genie_window *window, uint64_t base, uint64_t size);

@@ -43,7 +43,7 @@ liar_connect(void)
 	char err[256];
 
 	echo_start("shm", NULL, &liar.echo);
-	genie_window_reserve(GENIE_PINNED_WINDOW_BASE, WINDOW_SIZE, &window);
+	genie_window_reserve(GENIE_PINNED_WINDOW_BASE, WINDOW_SIZE, 0, &window);
 	cr_assert_eq(genie_address_parse(liar.echo.server, false, &address, err, sizeof(err)), 0);
 	cr_assert_eq(genie_address_connect(&address, 1000, &liar.fd, err, sizeof(err)), 0, "%s",
 		     err);
