@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -34,6 +35,7 @@ static const char help[] =
 	"                   DEVICE: auto (default), cuda, cpu or record\n"
 	"  --stats FILE     write the program's counters to FILE (JSON; %p becomes the pid)\n"
 	"  --summary        print device, calls, round trips and bytes at the end\n"
+	"  -v, --verbose    show what that genied and libgenie.so say (GENIE_LOG=info)\n"
 	"  --help\n"
 	"\n"
 	"The exit status is the program's, 128 + signal when a signal ended it, 125 when genie\n"
@@ -41,7 +43,7 @@ static const char help[] =
 
 struct options {
 	const char *server, *local, *stats;
-	bool summary;
+	bool summary, verbose;
 };
 
 /* ---- the environment ---- */
@@ -102,6 +104,7 @@ start_server(const char *home, const char *device, const char *folder, char *ret
 	if (pid == 0) {
 		/* Ctrl-C is for the program; we end the server afterwards. */
 		setpgid(0, 0);
+		prctl(PR_SET_PDEATHSIG, SIGTERM); /* if we are killed, it has nobody left */
 		close(ready[0]);
 		setenv("GENIE_LOG", "warn", 0); /* its comings and goings are not the user's */
 		snprintf(fd_text, sizeof(fd_text), "%d", ready[1]);
@@ -311,13 +314,17 @@ static int
 parse(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {
-		{"server", required_argument, NULL, 's'}, {"local", optional_argument, NULL, 'l'},
-		{"stats", required_argument, NULL, 'S'},  {"summary", no_argument, NULL, 'u'},
-		{"help", no_argument, NULL, 'h'},         {0},
+		{"server", required_argument, NULL, 's'},
+		{"local", optional_argument, NULL, 'l'},
+		{"stats", required_argument, NULL, 'S'},
+		{"summary", no_argument, NULL, 'u'},
+		{"verbose", no_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'},
+		{0},
 	};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "+h", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "+hv", longs, NULL)) != -1) {
 		switch (c) {
 		case 's':
 			o->server = optarg;
@@ -330,6 +337,9 @@ parse(int argc, char **argv, struct options *o)
 			break;
 		case 'u':
 			o->summary = true;
+			break;
+		case 'v':
+			o->verbose = true;
 			break;
 		case 'h':
 			fputs(help, stdout);
@@ -367,6 +377,8 @@ genie_tool_run(int argc, char **argv)
 			"genie run: libgenie.so is not where it belongs beside this program\n");
 		return 125;
 	}
+	if (o.verbose)
+		setenv("GENIE_LOG", "info", 0);
 	if (!mkdtemp(folder)) {
 		fprintf(stderr, "genie run: %s: %m\n", folder);
 		return 125;
