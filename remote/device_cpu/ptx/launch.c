@@ -375,25 +375,32 @@ run_blocks(struct worker *worker)
 	}
 }
 
-static void
-work(void *data, uint32_t id)
+/* Apart from work(), so that nothing of it is in registers when a fault jumps back here. */
+static void __attribute__((noinline)) run_until_fault(struct worker *worker)
 {
-	struct worker worker = {.launch = data, .id = id};
 	struct ptx_thread *thread = &ptx_thread;
-	fenv_t env;
 
-	/* The program's arithmetic does not depend on this thread's, or change it. */
-	fegetenv(&env);
-	fesetenv(FE_DFL_ENV);
 	if (sigsetjmp(thread->fault, 1)) {
 		thread->catching = 0;
 		fesetenv(FE_DFL_ENV);
 		ptx_fault_signal();
 	} else {
 		thread->catching = 1;
-		run_blocks(&worker);
+		run_blocks(worker);
 		thread->catching = 0;
 	}
+}
+
+static void
+work(void *data, uint32_t id)
+{
+	struct worker worker = {.launch = data, .id = id};
+	fenv_t env;
+
+	/* The program's arithmetic does not depend on this thread's, or change it. */
+	fegetenv(&env);
+	fesetenv(FE_DFL_ENV);
+	run_until_fault(&worker);
 	fesetenv(&env);
 	while (worker.all) {
 		struct ptx_cluster *cluster = worker.all;
