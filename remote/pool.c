@@ -340,7 +340,7 @@ worker_ended(struct genie_pool *pool, struct genie_worker *worker, int status)
 	if (worker->serving)
 		genie_info("session %llu: %s: ended after %.1f s: %s",
 			   (unsigned long long)worker->number, worker->who, seconds, how);
-	else if (WIFSIGNALED(status) || (WEXITSTATUS(status) && !*worker->why))
+	else if (!pool->ending && (WIFSIGNALED(status) || (WEXITSTATUS(status) && !*worker->why)))
 		genie_warn("worker %d without a session ended: %s", (int)worker->pid, how);
 	/* One that dies while it opens the device may do so again: not in a tight loop. */
 	if (!worker->serving && WIFSIGNALED(status))
@@ -369,6 +369,7 @@ genie_pool_reap(struct genie_pool *pool, pid_t pid, int status)
 void
 genie_pool_kill(struct genie_pool *pool, int signal)
 {
+	pool->ending = true;
 	for (const struct genie_worker *w = pool->workers; w; w = w->next)
 		kill(w->pid, signal);
 }

@@ -36,6 +36,7 @@ struct genie_pool {
 	int max_clients;
 	uint64_t sessions;          /* so far */
 	bool known;                 /* a worker opened the device: it works */
+	bool ending;                /* workers are told to end: that they do is no news */
 	int64_t retry_ms;           /* not before then is another one started */
 	int failures;               /* in a row */
 	struct genie_shares shares; /* what the sessions let each other use */

@@ -303,7 +303,7 @@ open_doors(struct supervisor *sup)
 	for (size_t i = 0; i < sup->listener_count; i++) {
 		const char *address = sup->listeners[i].address;
 
-		fprintf(stderr, "genied: listening on %s\n", address);
+		genie_info("listening on %s", address);
 		if (sup->opts->ready_fd >= 0)
 			dprintf(sup->opts->ready_fd, "%s\n", address);
 	}
