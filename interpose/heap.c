@@ -333,6 +333,16 @@ classes_release_locked(struct genie_heap *heap)
 	}
 }
 
+/* @size bytes are unmapped, or about to be. */
+static void
+credit_return_locked(struct genie_heap *heap, uint64_t size)
+{
+	/* As the worker does (remote/credit.h): of much, the rest is for others. */
+	heap->credit += size;
+	if (heap->credit > GENIE_CREDIT_MAX)
+		heap->credit = GENIE_CREDIT_MAX;
+}
+
 /* Unmaps what the cache holds beyond its bounds. */
 static void
 cache_shrink(struct genie_heap *heap, uint64_t bytes, uint32_t count)
@@ -343,7 +353,7 @@ cache_shrink(struct genie_heap *heap, uint64_t bytes, uint32_t count)
 		pthread_mutex_lock(&heap->lock);
 		if (heap->cache_bytes > bytes || heap->cache_count > count) {
 			span = cache_evict_locked(heap);
-			heap->credit += span->size;
+			credit_return_locked(heap, span->size);
 		}
 		pthread_mutex_unlock(&heap->lock);
 		if (span == NULL)
@@ -352,40 +362,52 @@ cache_shrink(struct genie_heap *heap, uint64_t bytes, uint32_t count)
 	}
 }
 
-/* Spends @size bytes of credit: what there is, then what the cache holds, then what is granted. */
+/* Unmaps spans that nothing uses, of @size bytes or all there are. False: there were none. */
+static bool
+cache_give_up(struct genie_heap *heap, uint64_t size)
+{
+	uint64_t given = 0;
+
+	while (given < size) {
+		struct genie_span *span;
+
+		pthread_mutex_lock(&heap->lock);
+		if (heap->cache.head == NULL)
+			classes_release_locked(heap);
+		span = cache_evict_locked(heap);
+		if (span != NULL)
+			credit_return_locked(heap, span->size);
+		pthread_mutex_unlock(&heap->lock);
+		if (span == NULL)
+			break;
+		given += span->size;
+		span_unmap(heap, span);
+	}
+	return given != 0;
+}
+
+/* Spends @size bytes of credit: what there is, then what is granted, then what the cache holds. */
 int
 genie_heap_credit_take(struct genie_heap *heap, uint64_t size)
 {
 	for (;;) {
-		struct genie_span *victim = NULL;
 		uint64_t missing, granted;
 		bool enough;
 
 		pthread_mutex_lock(&heap->lock);
 		enough = heap->credit >= size;
-		if (enough) {
-			heap->credit -= size;
-		} else {
-			if (heap->cache.head == NULL)
-				classes_release_locked(heap);
-			victim = cache_evict_locked(heap);
-			if (victim != NULL)
-				heap->credit += victim->size;
-		}
 		missing = size - heap->credit;
+		if (enough)
+			heap->credit -= size;
 		pthread_mutex_unlock(&heap->lock);
 		if (enough)
 			return 0;
-		if (victim != NULL) {
-			span_unmap(heap, victim);
-			continue;
-		}
 		granted = heap->ops->credit(heap->data, missing);
-		if (granted == 0)
-			return -ENOMEM;
 		pthread_mutex_lock(&heap->lock);
 		heap->credit += granted;
 		pthread_mutex_unlock(&heap->lock);
+		if (granted == 0 && !cache_give_up(heap, missing))
+			return -ENOMEM;
 	}
 }
 
@@ -393,7 +415,7 @@ void
 genie_heap_credit_give(struct genie_heap *heap, uint64_t size)
 {
 	pthread_mutex_lock(&heap->lock);
-	heap->credit += size;
+	credit_return_locked(heap, size);
 	pthread_mutex_unlock(&heap->lock);
 }
 

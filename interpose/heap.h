@@ -26,6 +26,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "wire/proto.h"
+
 #define GENIE_HEAP_PAGE      (UINT64_C(2) << 20)
 #define GENIE_HEAP_SMALL_MAX (UINT64_C(1) << 20) /* larger blocks have a span of their own */
 #define GENIE_HEAP_CLASSES   40                  /* see genie_heap_class_size() */
@@ -44,7 +46,8 @@ struct genie_heap_ops {
 	bool (*ordered)(void *data, uint64_t ticket);
 	/* Makes it so. 0 or negative errno. */
 	int (*order)(void *data, uint64_t ticket);
-	/* Asks for permission to map @want more bytes; returns how many were granted. */
+	/* Asks for permission to map @want more bytes; returns how many were granted: at least as
+	 * many, or 0. */
 	uint64_t (*credit)(void *data, uint64_t want);
 };
 

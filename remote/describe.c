@@ -4,9 +4,6 @@
 
 #include "remote/device.h"
 
-/* What a session may map before it asks for more: a share of the device. */
-#define CREDIT_SHARE 8
-
 /* Questions that need a context. It is made for them if there is none: a moment's cost, which a
  * worker that keeps the first device's context ready pays anyway. */
 static void
@@ -52,7 +49,6 @@ genie_backend_describe(const struct genie_backend *backend, int ordinal,
 	    drv->cuDeviceTotalMem_v2(&total, device) != CUDA_SUCCESS)
 		return -1;
 	info.total_mem = total;
-	info.credit = total / CREDIT_SHARE;
 	if (drv->cuDeviceGetUuid_v2(&uuid, device) == CUDA_SUCCESS)
 		memcpy(info.uuid, &uuid, sizeof(info.uuid));
 	if (drv->cuDeviceGetLuid(luid, &mask, device) == CUDA_SUCCESS) {

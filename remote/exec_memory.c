@@ -8,15 +8,10 @@
 #include <unistd.h>
 
 #include "remote/complete.h"
+#include "remote/credit.h"
 #include "remote/exec.h"
 #include "remote/mapping.h"
 #include "remote/memory.h"
-
-/* Credit is given in steps, and where there is plenty a share of what is free. */
-#define CREDIT_STEP  (UINT64_C(256) << 20)
-#define CREDIT_SHARE 8
-/* Left for the driver's own use: kernels' local memory, modules, contexts. */
-#define CREDIT_HEADROOM (UINT64_C(256) << 20)
 
 int
 genie_memory_init(struct genie_session *session)
@@ -25,8 +20,8 @@ genie_memory_init(struct genie_session *session)
 
 	if (!memory)
 		return -ENOMEM;
-	for (int i = 0; i < session->device_count; i++)
-		memory->credit[i] = session->devices[i].credit;
+	memory->mapped = genie_credit_entry(session)->mapped;
+	memory->credit = genie_credit_entry(session)->credit;
 	session->memory = memory;
 	return 0;
 }
@@ -121,74 +116,6 @@ genie_exec_genieMemFence(struct genie_session *session, struct genie_args_genieM
 {
 	(void)args;
 	return genie_fence_set(session);
-}
-
-/* What is free on a device; asked in a context of it. */
-static CUresult
-device_free(struct genie_session *session, int ordinal, size_t *ret_free)
-{
-	CUcontext primary = NULL;
-	CUdevice device = 0;
-	size_t total = 0;
-	CUresult status;
-
-	status = session->drv->cuDeviceGet(&device, ordinal);
-	if (status == CUDA_SUCCESS)
-		status = session->drv->cuDevicePrimaryCtxRetain(&primary, device);
-	if (status != CUDA_SUCCESS)
-		return status;
-	session->drv->cuCtxPushCurrent_v2(primary);
-	status = session->drv->cuMemGetInfo_v2(ret_free, &total);
-	session->drv->cuCtxPopCurrent_v2(&primary);
-	session->drv->cuDevicePrimaryCtxRelease_v2(device);
-	return status;
-}
-
-/* More than was asked for, if there is plenty, so that the next question comes late. */
-static CUresult
-credit_grant(struct genie_session *session, int device, uint64_t want, size_t *ret_granted)
-{
-	struct genie_memory *memory = session->memory;
-	uint64_t available, unused, give;
-	size_t free_bytes = 0;
-	CUresult status;
-
-	status = device_free(session, device, &free_bytes);
-	if (status != CUDA_SUCCESS)
-		return status;
-	genie_completer_lock(session);
-	unused = memory->credit[device] > memory->mapped[device]
-			 ? memory->credit[device] - memory->mapped[device]
-			 : 0;
-	available = free_bytes > CREDIT_HEADROOM ? free_bytes - CREDIT_HEADROOM : 0;
-	available = available > unused ? available - unused : 0;
-	give = (want + CREDIT_STEP - 1) / CREDIT_STEP * CREDIT_STEP;
-	if (give < available / CREDIT_SHARE)
-		give = available / CREDIT_SHARE;
-	if (give > available)
-		give = available;
-	*ret_granted = want <= available ? give : 0;
-	memory->credit[device] += *ret_granted;
-	genie_completer_unlock(session);
-	return CUDA_SUCCESS;
-}
-
-CUresult
-genie_exec_genieMemCredit(struct genie_session *session, struct genie_args_genieMemCredit *args)
-{
-	CUresult status;
-
-	*args->granted = 0;
-	if (args->device < 0 || args->device >= session->device_count)
-		return CUDA_ERROR_INVALID_DEVICE;
-	if (args->want > GENIE_BYTES_MAX)
-		return CUDA_ERROR_OUT_OF_MEMORY;
-	status = credit_grant(session, args->device, args->want, args->granted);
-	if (status != CUDA_SUCCESS || *args->granted)
-		return status;
-	/* Memory that is on its way back is not free before the device is done with it. */
-	genie_complete_drain(session, NULL);
-	return credit_grant(session, args->device, args->want, args->granted);
 }
 
 /* ---- pinned memory ---- */

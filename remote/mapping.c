@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "remote/complete.h"
+#include "remote/credit.h"
 #include "remote/share.h"
 
 /* ---- the table ---- */
@@ -174,6 +175,7 @@ genie_pages_create(struct genie_session *session, uint64_t size, int device,
 	if (pages) {
 		*pages = (struct genie_pages){
 			.size = size, .device = device, .charged = true, .refs = 1};
+		genie_credit_use(session, device);
 		status = driver_create(session, pages);
 		if (status == CUDA_ERROR_OUT_OF_MEMORY) {
 			genie_complete_drain(session, NULL);
@@ -221,6 +223,7 @@ genie_pages_unref(struct genie_session *session, struct genie_pages *pages)
 	if (pages->charged) {
 		genie_completer_lock(session);
 		session->memory->mapped[pages->device] -= pages->size;
+		genie_credit_bound_locked(session, pages->device);
 		genie_completer_unlock(session);
 	}
 	free(pages);

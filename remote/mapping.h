@@ -33,9 +33,8 @@ struct genie_mapping {
 struct genie_memory {
 	struct genie_mapping *list; /* sorted by address, disjoint */
 	size_t count, room;
-	uint64_t unmaps; /* numbers given out */
-	uint64_t mapped[GENIE_DEVICES_MAX];
-	uint64_t credit[GENIE_DEVICES_MAX];
+	uint64_t unmaps;           /* numbers given out */
+	uint64_t *mapped, *credit; /* by device, in the session's entry of the ledger */
 };
 
 /* The mapping that contains @addr; false: none. */

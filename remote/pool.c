@@ -44,7 +44,8 @@ count(const struct genie_pool *pool, enum genie_worker_state state)
 static _Noreturn void
 child_main(struct genie_pool *pool, int control, pid_t supervisor)
 {
-	struct genie_worker_opts opts = {.device = pool->device, .control = control};
+	struct genie_worker_opts opts = {
+		.device = pool->device, .control = control, .ledger = pool->ledger};
 	sigset_t none;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -357,6 +358,7 @@ genie_pool_reap(struct genie_pool *pool, pid_t pid, int status)
 			continue;
 		genie_pool_hear(pool, worker); /* its last words */
 		worker_ended(pool, worker, status);
+		genie_ledger_leave(pool->ledger, pid);
 		*link = worker->next;
 		genie_shares_forget(&pool->shares, pid);
 		close(worker->control);

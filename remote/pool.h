@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "remote/control.h"
+#include "remote/ledger.h"
 #include "remote/shares.h"
 
 enum genie_worker_state {
@@ -34,13 +35,14 @@ struct genie_pool {
 	const char *device; /* "auto" until the first worker has found out */
 	int warm;           /* workers kept ready; -1 until the device is known */
 	int max_clients;
-	uint64_t sessions;          /* so far */
-	bool known;                 /* a worker opened the device: it works */
-	bool ending;                /* workers are told to end: that they do is no news */
-	int64_t retry_ms;           /* not before then is another one started */
-	int failures;               /* in a row */
-	struct genie_shares shares; /* what the sessions let each other use */
-	char failure[256];          /* what the last one that failed said */
+	struct genie_ledger *ledger; /* shared with the workers; may be NULL */
+	uint64_t sessions;           /* so far */
+	bool known;                  /* a worker opened the device: it works */
+	bool ending;                 /* workers are told to end: that they do is no news */
+	int64_t retry_ms;            /* not before then is another one started */
+	int failures;                /* in a row */
+	struct genie_shares shares;  /* what the sessions let each other use */
+	char failure[256];           /* what the last one that failed said */
 	/* Called in a new worker before anything else: closes what is the supervisor's. */
 	void (*child)(void *data);
 	void *data;

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "remote/address.h"
 #include "remote/complete.h"
+#include "remote/credit.h"
 #include "remote/exec.h"
 #include "remote/mapping.h"
 #include "remote/memory.h"
@@ -40,6 +41,8 @@ genie_session_init(struct genie_session *session, const struct genie_session_opt
 	error = session->scratch && session->store ? 0 : -ENOMEM;
 	if (!error)
 		error = genie_fence_init(session);
+	if (!error)
+		error = genie_credit_init(session, opts);
 	if (!error)
 		error = genie_memory_init(session);
 	if (!error)
@@ -87,6 +90,7 @@ genie_session_fini(struct genie_session *session)
 	genie_objects_fini(&session->objects);
 	genie_stage_fini(session);
 	genie_memory_fini(session);
+	genie_credit_fini(session);
 	genie_address_fini(session);
 	genie_copy_fini(session);
 	genie_store_destroy(session->store);

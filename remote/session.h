@@ -24,7 +24,10 @@
 struct genie_addresses;
 struct genie_broker;
 struct genie_completer;
+struct genie_credit;
 struct genie_ctx;
+struct genie_ledger;
+struct genie_ledger_entry;
 struct genie_store;
 struct genie_memory;
 struct genie_reply_stage;
@@ -107,6 +110,7 @@ struct genie_session {
 	struct genie_completer *completer; /* complete.c */
 	struct genie_memory *memory;       /* exec_memory.c */
 	struct genie_addresses *addresses; /* address.c */
+	struct genie_credit *credit;       /* credit.c */
 	struct genie_reply_stage *stage;   /* stage.c */
 	struct genie_store *store;         /* store.c */
 	const struct genie_broker *broker; /* share.c; NULL: nothing can be shared */
@@ -121,6 +125,9 @@ struct genie_session_opts {
 	uint64_t device_window, device_window_size; /* as reserved with the backend */
 	const char *cache_dir;                      /* NULL: no image cache on disk */
 	const struct genie_broker *broker;          /* NULL: nothing can be shared */
+	/* With the credit of @devices written down; both NULL: this session is alone. Borrowed. */
+	const struct genie_ledger *ledger;
+	struct genie_ledger_entry *ledger_entry;
 };
 
 /* 0 or negative errno. Starts the completing thread. */

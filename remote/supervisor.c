@@ -430,6 +430,7 @@ genie_supervisor_run(const struct genie_supervisor_opts *opts)
 	sup.pool = (struct genie_pool){.device = opts->device,
 				       .warm = opts->warm,
 				       .max_clients = opts->max_clients,
+				       .ledger = genie_ledger_create(),
 				       .child = forget_as_worker,
 				       .data = &sup};
 	if (signals_open(&sup)) {
@@ -454,6 +455,7 @@ genie_supervisor_run(const struct genie_supervisor_opts *opts)
 out:
 	shut_down(&sup);
 	close(sup.signals);
+	genie_ledger_destroy(sup.pool.ledger);
 	free(watch.fds);
 	return status;
 }

@@ -19,6 +19,7 @@
 #include "genie_ops.h"
 #include "remote/complete.h"
 #include "remote/control.h"
+#include "remote/credit.h"
 #include "remote/session.h"
 #include "remote/store.h"
 #include "transport/port.h"
@@ -40,6 +41,7 @@ struct worker {
 	uint64_t window, window_size;
 	char *cache_dir;
 
+	struct genie_ledger_entry *ledger_entry; /* this session's; NULL: none */
 	struct genie_session session;
 	struct genie_port *port;
 	/*
@@ -379,20 +381,28 @@ commands_run(struct worker *worker)
 	}
 }
 
-/* No more credit than there is memory now: other sessions may have taken it. Known without making
- * a context for the first device only; a client that asks for more is told the truth anyway. */
+/*
+ * What the client may map without asking. What is free is known without making a context for the
+ * first device only, and there only if the worker is warm or the device is software; a client that
+ * asks for more is told the truth anyway.
+ */
 static void
-credit_bound(struct worker *worker)
+credit_begin(struct worker *worker)
 {
 	const struct genie_driver *drv = &worker->backend.drv;
 	CUcontext current = NULL;
-	size_t free_bytes = 0;
-	size_t total = 0;
+	size_t free_bytes = 0, total = 0;
 
-	if (drv->cuCtxGetCurrent(&current) == CUDA_SUCCESS && current &&
-	    drv->cuMemGetInfo_v2(&free_bytes, &total) == CUDA_SUCCESS &&
-	    worker->devices[0].credit > free_bytes / 2)
-		worker->devices[0].credit = free_bytes / 2;
+	worker->ledger_entry = genie_ledger_join(worker->opts->ledger, getpid());
+	for (int i = 0; i < worker->device_count; i++)
+		worker->devices[i].credit = 0;
+	if (worker->backend.kind != GENIE_DEVICE_CUDA)
+		free_bytes = worker->devices[0].total_mem;
+	else if (drv->cuCtxGetCurrent(&current) != CUDA_SUCCESS || !current ||
+		 drv->cuMemGetInfo_v2(&free_bytes, &total) != CUDA_SUCCESS)
+		return;
+	worker->devices[0].credit = genie_credit_first(&worker->backend, worker->opts->ledger,
+						       worker->ledger_entry, 0, free_bytes);
 }
 
 static struct genie_welcome
@@ -473,14 +483,15 @@ serve(struct worker *worker, const struct genie_control *order, int fd)
 	struct genie_session_opts opts = {.backend = &worker->backend,
 					  .devices = worker->devices,
 					  .device_count = worker->device_count,
-					  .cache_dir = worker->cache_dir};
+					  .cache_dir = worker->cache_dir,
+					  .ledger = worker->opts->ledger};
 	const struct genie_broker broker = {
 		.put = share_put, .get = share_get, .withdraw = share_withdraw, .data = worker};
 	char err[192] = "";
 	pthread_t control;
 
 	worker->connection = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	credit_bound(worker);
+	credit_begin(worker);
 	if (port_open(worker, order, fd, err, sizeof(err))) {
 		tell(worker, GENIE_CONTROL_ENDED, *err ? err : "the session cannot be opened");
 		end(1);
@@ -489,6 +500,7 @@ serve(struct worker *worker, const struct genie_control *order, int fd)
 	opts.broker = &broker;
 	pthread_mutex_init(&worker->share_lock, NULL);
 	pthread_cond_init(&worker->share_answered, NULL);
+	opts.ledger_entry = worker->ledger_entry;
 	opts.device_window = worker->window;
 	opts.device_window_size = worker->window_size;
 	worker->backend.events.output = output;

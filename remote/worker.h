@@ -4,10 +4,13 @@
 
 #include <stdbool.h>
 
+struct genie_ledger;
+
 struct genie_worker_opts {
-	const char *device; /* "auto", "cuda", "cpu", "record" */
-	int control;        /* socket to the supervisor; owned */
-	bool warm;          /* make the primary context of the first device before a client comes */
+	const char *device;          /* "auto", "cuda", "cpu", "record" */
+	int control;                 /* socket to the supervisor; owned */
+	struct genie_ledger *ledger; /* shared with all workers; may be NULL */
+	bool warm; /* make the primary context of the first device before a client comes */
 };
 
 /* The rest of the life of the process. */

@@ -652,6 +652,11 @@ fake_start(enum genie_device_kind kind, const char *cache_dir)
 			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	fake.staging = mmap(NULL, (size_t)FAKE_SLOTS * FAKE_SLOT, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	fake.ledger = genie_ledger_create();
+	opts.ledger = fake.ledger;
+	opts.ledger_entry = genie_ledger_join(fake.ledger, 1);
+	for (int i = 0; i < 2; i++)
+		opts.ledger_entry->credit[i] = fake.devices[i].credit;
 	if (genie_session_init(&fake.session, &opts))
 		abort();
 }
@@ -661,6 +666,7 @@ fake_stop(void)
 {
 	fake_go();
 	genie_session_fini(&fake.session);
+	genie_ledger_destroy(fake.ledger);
 	munmap(fake.pinned, FAKE_PINNED_SIZE);
 	munmap(fake.staging, (size_t)FAKE_SLOTS * FAKE_SLOT);
 }

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "remote/exec.h"
+#include "remote/ledger.h"
 #include "remote/session.h"
 
 #define FAKE_WINDOW      UINT64_C(0x200000000000)
@@ -34,6 +35,7 @@ struct fake {
 	struct genie_device_info devices[2];
 	uint64_t ticket; /* last one given out */
 	uint8_t *pinned, *staging;
+	struct genie_ledger *ledger;
 
 	/* what the client was told; guarded by lock */
 	pthread_mutex_t lock;

@@ -193,6 +193,103 @@ Test(exec_memory, credit_bounds_what_is_mapped)
 	cr_assert_eq(fake.reply.status, CUDA_ERROR_INVALID_DEVICE);
 }
 
+static size_t
+ask(uint64_t want)
+{
+	size_t granted = 99;
+	struct genie_args_genieMemCredit credit = {.want = want, .granted = &granted};
+
+	cr_assert_eq(fake_call(GENIE_OP_genieMemCredit, &credit, 0), 0);
+	cr_assert_eq(fake.reply.status, CUDA_SUCCESS);
+	memcpy(&granted, fake.reply.payload, sizeof(granted));
+	return granted;
+}
+
+#define MIB ((uint64_t)1 << 20)
+#define GIB ((uint64_t)1 << 30)
+
+/* The fake device always says that 8 GiB are free; this session has the promise of one. */
+Test(exec_memory, what_others_were_promised_is_theirs)
+{
+	struct genie_ledger_entry *other = genie_ledger_join(fake.ledger, 2);
+
+	other->credit[0] = 7 * GIB;
+	cr_assert_eq(ask(PAGE2M), 0);
+	other->credit[0] = 6 * GIB; /* 1 GiB is nobody's */
+	cr_assert_eq(ask(2 * GIB), 0);
+	cr_assert_geq(ask(512 * MIB), 512 * MIB);
+	genie_ledger_leave(fake.ledger, 2);
+	cr_assert_geq(ask(5 * GIB), 5 * GIB);
+}
+
+Test(exec_memory, near_the_end_memory_is_allocated_before_it_is_promised)
+{
+	struct genie_ledger_entry *other = genie_ledger_join(fake.ledger, 2);
+	unsigned int creates = device.creates;
+
+	map(FAKE_WINDOW, GIB, 0);
+	creates = device.creates;
+	other->credit[0] = 8 * GIB - 100 * MIB;
+	cr_assert_eq(ask(6 * MIB), 6 * MIB, "not a byte more");
+	cr_assert_eq(device.creates, creates + 1);
+	cr_assert_eq(device.releases, 0);
+	/* The map that comes next gets it. */
+	map(FAKE_WINDOW + 2 * GIB, 6 * MIB, 0);
+	cr_assert_eq(fake.errors, 0);
+	cr_assert_eq(device.releases, 1);
+	cr_assert_eq(device.creates, creates + 2);
+	/* The device says no: so does the answer, and nothing is promised. */
+	device.fail_next_create = CUDA_ERROR_OUT_OF_MEMORY;
+	cr_assert_eq(ask(6 * MIB), 6 * MIB, "tried again after everything was unmapped");
+	map(FAKE_WINDOW + 3 * GIB, 6 * MIB, 0);
+	cr_assert_eq(fake.errors, 0);
+	map(FAKE_WINDOW + 4 * GIB, PAGE2M, 0);
+	cr_assert_eq(fake.error.status, CUDA_ERROR_OUT_OF_MEMORY);
+}
+
+Test(exec_memory, what_is_unmapped_is_everybodys_but_for_a_little)
+{
+	struct genie_ledger_entry *other = genie_ledger_join(fake.ledger, 2);
+	uint64_t promised, mapped;
+
+	map(FAKE_WINDOW, GIB, 0);
+	genie_ledger_others(fake.ledger, other, 0, &promised, &mapped);
+	cr_assert_eq(promised, 0);
+	cr_assert_eq(mapped, GIB);
+	unmap(FAKE_WINDOW, GIB);
+	genie_ledger_others(fake.ledger, other, 0, &promised, &mapped);
+	cr_assert_eq(promised, GENIE_CREDIT_MAX);
+	cr_assert_eq(mapped, 0);
+}
+
+Test(exec_memory, the_ledger_has_an_entry_for_each)
+{
+	struct genie_ledger *ledger = genie_ledger_create();
+	struct genie_ledger_entry *entry, *first = NULL;
+	uint64_t promised, mapped;
+
+	for (int pid = 1; pid <= 4096; pid++) {
+		entry = genie_ledger_join(ledger, pid);
+		cr_assert_not_null(entry);
+		first = first ? first : entry;
+		entry->credit[3] = (uint64_t)pid;
+		entry->mapped[3] = 1;
+	}
+	genie_ledger_others(ledger, entry, 3, &promised, &mapped);
+	cr_assert_eq(mapped, 4095);
+	cr_assert_eq(promised, 4095ull * 4096 / 2 - 4095);
+	genie_ledger_leave(ledger, 1);
+	cr_assert_eq(genie_ledger_join(ledger, 5000), first, "used again");
+	cr_assert_eq(first->credit[3], 0);
+	for (int pid = 6000; genie_ledger_join(ledger, pid); pid++)
+		cr_assert_lt(pid, 7000, "it ends somewhere");
+	genie_ledger_leave(ledger, 4096);
+	cr_assert_not_null(genie_ledger_join(ledger, 8000));
+	genie_ledger_others(NULL, NULL, 0, &promised, &mapped);
+	cr_assert_eq(promised + mapped, 0);
+	genie_ledger_destroy(ledger);
+}
+
 Test(exec_memory, when_memory_is_short_unmaps_are_carried_out_first)
 {
 	device.fail_next_create = CUDA_ERROR_OUT_OF_MEMORY;
