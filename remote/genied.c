@@ -200,6 +200,7 @@ main(int argc, char **argv)
 		genie_log_level = GENIE_LOG_INFO; /* a server says who comes and goes */
 	umask(0077);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file that may not be that large is an error like others */
 	if (token && *token) {
 		if (strlen(token) > TOKEN_MAX)
 			die("GENIE_TOKEN: longer than %d bytes", TOKEN_MAX);

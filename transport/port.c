@@ -64,6 +64,8 @@ genie_port_open(const struct genie_port_opts *opts, struct genie_port **ret_port
 	if (ret < 0) {
 		if (!err[0])
 			snprintf(err, err_size, "%s", strerror(-ret));
+		/* Should WELCOME be out already, the client takes this for nonsense: as good. */
+		genie_port_refuse(port->fd, GENIE_WELCOME_FULL, err);
 		genie_port_close(port);
 		return ret;
 	}
