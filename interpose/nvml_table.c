@@ -32,7 +32,8 @@ slot_refused(void)
 	return NVML_ERROR_NOT_SUPPORTED;
 }
 
-/* 31 was 0 and 72 was 1 for the devices that were watched: flags without a name that we know. */
+/* 31 was 0, 72 was 1, 232 (shown as "Sparse Operation Mode: Disabled") was 0 for the devices that
+ * were watched: words without a name that we know. */
 static nvmlReturn_t
 flag_zero(nvmlDevice_t device, unsigned int *flag)
 {
@@ -92,7 +93,9 @@ static void *const table[SLOTS] = {
 	SLOT(213, nvmlDeviceGetComputeRunningProcesses_v3),
 	SLOT(214, nvmlDeviceGetGraphicsRunningProcesses_v3),
 	SLOT(215, nvmlDeviceGetMPSComputeRunningProcesses_v3),
-	[216 ... 236] = (void *)slot_refused,
+	[216 ... 231] = (void *)slot_refused,
+	SLOT(232, flag_zero),
+	[233 ... 236] = (void *)slot_refused,
 	SLOT(237, no_text),
 	[238 ... SLOTS - 1] = (void *)slot_refused,
 };

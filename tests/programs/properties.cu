@@ -49,12 +49,19 @@ memory()
 	void *p;
 	CUDA(cudaMemGetInfo(&free_before, &total));
 	EXPECT(free_before > 0 && free_before <= total);
-	CUDA(cudaMalloc(&p, 64 << 20));
-	CUDA(cudaMemGetInfo(&free_with, &total));
-	EXPECT(free_with + (60 << 20) <= free_before);
-	CUDA(cudaFree(p));
-	CUDA(cudaMemGetInfo(&free_after, &total));
-	EXPECT(free_after >= free_with + (60 << 20));
+	/* Other processes may use the device as well: one of several tries is undisturbed. */
+	bool less = false, again = false;
+	for (int i = 0; i < 20 && !(less && again); i++) {
+		CUDA(cudaMemGetInfo(&free_before, &total));
+		CUDA(cudaMalloc(&p, 64 << 20));
+		CUDA(cudaMemGetInfo(&free_with, &total));
+		less |= free_with + (60 << 20) <= free_before;
+		CUDA(cudaFree(p));
+		CUDA(cudaMemGetInfo(&free_after, &total));
+		again |= free_after >= free_with + (60 << 20);
+	}
+	EXPECT(less);
+	EXPECT(again);
 	printf("memory\n");
 }
 
