@@ -310,8 +310,7 @@ control_hear(struct worker *worker)
 	if (order.kind == GENIE_CONTROL_SHARE_ANSWER) {
 		share_hear(worker, &order, fd);
 	} else if (order.kind == GENIE_CONTROL_JOIN && fd >= 0) {
-		if (genie_port_join(worker->port, fd))
-			genie_warn("the client's bulk connection cannot be used");
+		genie_port_join(worker->port, fd); /* or the session ends */
 	} else if (fd >= 0) {
 		close(fd);
 	}

@@ -159,8 +159,9 @@ genie_port_host_func(struct genie_port *port, uint64_t id, void (*done)(void *da
 	struct genie_port_host_call **last = &port->host_calls;
 	int dead;
 
+	/* A function that the client must run and never hears of would be a wrong result. */
 	if (!call)
-		return -ENOMEM;
+		return genie_port_die(port, -ENOMEM, "out of memory for a host function");
 	*call = (struct genie_port_host_call){.id = id, .done = done, .data = data};
 	pthread_mutex_lock(&port->host_lock);
 	/* Either genie_port_die finds the call in the list, or we find the port dead. */

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "base/log.h"
@@ -303,9 +304,11 @@ genie_port_join(struct genie_port *port, int bulk_fd)
 {
 	struct tcp_port *tcp = tcp_port_of(port);
 	struct genie_welcome welcome = {.status = GENIE_WELCOME_OK};
+	char why[128];
 	int ret;
 
 	if (port->ops != &genie_tcp_port_ops || tcp->bulk_fd >= 0) {
+		genie_warn("refused a bulk connection for a session that has none to come");
 		genie_net_close(&bulk_fd);
 		return -EINVAL;
 	}
@@ -317,14 +320,19 @@ genie_port_join(struct genie_port *port, int bulk_fd)
 	if (!ret)
 		ret = genie_helper_start(&tcp->receiver, "genie-bulk-in", 0, receiver_thread, tcp);
 	if (ret < 0)
-		return ret;
+		goto err;
 	tcp->receiver_runs = true;
 	ret = genie_helper_start(&tcp->sender, "genie-bulk-out", 0, sender_thread, tcp);
 	if (ret < 0)
-		return ret;
+		goto err;
 	tcp->sender_runs = true;
 	atomic_store(&tcp->joined, true);
 	return 0;
+
+err: /* the client would wait for ever for data on it */
+	snprintf(why, sizeof(why), "the client's bulk connection cannot be used: %s",
+		 strerror(-ret));
+	return genie_port_die(port, ret, why);
 }
 
 void
