@@ -75,6 +75,11 @@ worker_start(struct genie_pool *pool)
 		genie_error("cannot start a worker: socketpair: %s", strerror(-error));
 		goto err_free;
 	}
+	/* Ours only: a worker waits for orders. */
+	if (fcntl(socks[0], F_SETFL, O_NONBLOCK) < 0) {
+		genie_error("cannot start a worker: fcntl: %m");
+		goto err_close;
+	}
 	worker->pid = fork();
 	if (worker->pid < 0) {
 		genie_error("cannot start a worker: fork: %m");
@@ -85,7 +90,6 @@ worker_start(struct genie_pool *pool)
 		child_main(pool, socks[1], supervisor);
 	}
 	close(socks[1]);
-	fcntl(socks[0], F_SETFL, O_NONBLOCK);
 	worker->control = socks[0];
 	worker->state = GENIE_WORKER_STARTING;
 	worker->since_ms = genie_now_ms();
