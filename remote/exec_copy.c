@@ -148,8 +148,10 @@ genie_exec_genieMemcpyHtoDBulk(struct genie_session *session,
 		return status;
 	}
 	status = session->drv->cuMemcpyHtoDAsync_v2(args->dst, data, args->size, stream->handle);
-	/* The slot goes back in any case, when it is certain that nothing reads it. */
-	if (status != CUDA_SUCCESS || genie_complete_add(session, stream, &done) != CUDA_SUCCESS)
+	if (status == CUDA_SUCCESS)
+		status = genie_complete_add(session, stream, &done);
+	/* The slot goes back in any case: what a copy that failed has written does not matter. */
+	if (status != CUDA_SUCCESS)
 		bulk_in_happen(session, &done, status);
 	return status;
 }
@@ -254,7 +256,13 @@ genie_exec_genieMemcpyDtoHBulk(struct genie_session *session,
 	if (status == CUDA_SUCCESS)
 		status = session->drv->cuMemcpyDtoHAsync_v2(done.ptr, args->src, args->size,
 							    stream->handle);
-	if (status != CUDA_SUCCESS || genie_complete_add(session, stream, &done) != CUDA_SUCCESS) {
+	if (status == CUDA_SUCCESS) {
+		status = genie_complete_add(session, stream, &done);
+		/* Out of memory: nothing will tell when the device has done with the slot. */
+		if (status != CUDA_SUCCESS)
+			session->drv->cuStreamSynchronize(stream->handle);
+	}
+	if (status != CUDA_SUCCESS) {
 		/* Not the device's old contents, nor another copy's. */
 		memset(done.ptr, 0, args->size);
 		bulk_out_happen(session, &done, status);
