@@ -484,7 +484,7 @@ static CUresult
 copy_call(CUdeviceptr dst, CUdeviceptr src, size_t size, CUstream handle, bool sync)
 {
 	struct genie_stream *stream = genie_stream_get(handle);
-	CUresult status;
+	CUresult status, pulled;
 
 	if (stream == NULL)
 		return genie_stream_missing();
@@ -495,9 +495,10 @@ copy_call(CUdeviceptr dst, CUdeviceptr src, size_t size, CUstream handle, bool s
 		status = genie_mirror_push(stream);
 	if (status == CUDA_SUCCESS)
 		status = genie_copy(dst, src, size, stream, sync);
-	if (sync)
-		genie_mirror_pull();
-	return status;
+	if (!sync)
+		return status;
+	pulled = genie_mirror_pull();
+	return status == CUDA_SUCCESS ? pulled : status;
 }
 
 static CUresult

@@ -351,7 +351,7 @@ static CUresult
 box_call(struct box *box, CUstream handle, bool sync)
 {
 	struct genie_stream *stream = genie_stream_get(handle);
-	CUresult status;
+	CUresult status, pulled;
 
 	if (stream == NULL)
 		return genie_stream_missing();
@@ -362,9 +362,10 @@ box_call(struct box *box, CUstream handle, bool sync)
 		status = genie_mirror_push(stream);
 	if (status == CUDA_SUCCESS)
 		status = box_copy(box, stream, sync);
-	if (sync)
-		genie_mirror_pull();
-	return status;
+	if (!sync)
+		return status;
+	pulled = genie_mirror_pull();
+	return status == CUDA_SUCCESS ? pulled : status;
 }
 
 /* ---- the entry points: rectangles and boxes ---- */

@@ -149,18 +149,18 @@ genie_ctx_synchronize(struct genie_ctx *ctx)
 
 	/* Nothing new since the last mark, and the mark is done: nothing to ask. */
 	if (chan && genie_chan_progress(chan, slot) >= genie_chan_last_ticket(chan)) {
-		genie_mirror_pull();
+		status = genie_mirror_pull();
 		genie_output_catch_up();
-		return genie_pending_error();
+		return status == CUDA_SUCCESS ? genie_pending_error() : status;
 	}
 	status = genie_call_mark(GENIE_OP_genieCtxMark, &args, ctx, &ticket);
 	if (status == CUDA_SUCCESS)
 		status = genie_wait(slot, ticket);
 	if (status != CUDA_SUCCESS)
 		return status;
-	genie_mirror_pull();
+	status = genie_mirror_pull();
 	genie_output_catch_up();
-	return genie_pending_error();
+	return status == CUDA_SUCCESS ? genie_pending_error() : status;
 }
 
 /* ---- the thread's stack of contexts ---- */

@@ -214,9 +214,9 @@ genie_cuEventSynchronize(CUevent hEvent)
 			    atomic_load_explicit(&event->ticket, memory_order_acquire));
 	if (status != CUDA_SUCCESS)
 		return status;
-	genie_mirror_pull();
+	status = genie_mirror_pull();
 	genie_output_catch_up();
-	return genie_pending_error();
+	return status == CUDA_SUCCESS ? genie_pending_error() : status;
 }
 
 CUresult

@@ -145,17 +145,28 @@ mirror_pull(struct mirror *mirror)
 	return status;
 }
 
-void
+CUresult
 genie_mirror_pull_slow(void)
 {
+	CUresult result = CUDA_SUCCESS;
+
 	pthread_mutex_lock(&lock);
 	if (used) {
 		used = false;
-		/* A failure here is one of the connection, and the next call reports it. */
-		for (struct mirror *mirror = mirrors; mirror != NULL; mirror = mirror->next)
+		for (struct mirror *mirror = mirrors; mirror != NULL; mirror = mirror->next) {
+			CUresult status = mirror_pull(mirror);
+
+			if (status == CUDA_SUCCESS)
+				continue;
+			if (result == CUDA_SUCCESS)
+				result = status;
+			/* It may be an earlier command's, which is told once; this one's data
+			 * is wanted all the same. */
 			(void)mirror_pull(mirror);
+		}
 	}
 	pthread_mutex_unlock(&lock);
+	return result;
 }
 
 /* ---- adding and removing ---- */

@@ -26,7 +26,7 @@ CUresult genie_mirror_add_window(uint64_t addr, void *live, size_t size, struct 
 void genie_mirror_remove(uint64_t addr);
 
 CUresult genie_mirror_push_slow(struct genie_stream *stream);
-void genie_mirror_pull_slow(void);
+CUresult genie_mirror_pull_slow(void);
 
 /* Before work on @stream that may use mirrored memory: what the host changed goes ahead of it. */
 static inline CUresult
@@ -38,13 +38,17 @@ genie_mirror_push(struct genie_stream *stream)
 	return genie_mirror_push_slow(stream);
 }
 
-/* After a wait for the device: what it may have changed comes back. */
-static inline void
+/*
+ * After a wait for the device: what it may have changed comes back. Returns the asynchronous error
+ * that was met on the way: the caller must tell the program, nobody else will.
+ */
+static inline CUresult
 genie_mirror_pull(void)
 {
-	if (__builtin_expect(atomic_load_explicit(&genie_mirror_count, memory_order_relaxed) != 0,
-			     0))
-		genie_mirror_pull_slow();
+	if (__builtin_expect(atomic_load_explicit(&genie_mirror_count, memory_order_relaxed) == 0,
+			     1))
+		return CUDA_SUCCESS;
+	return genie_mirror_pull_slow();
 }
 
 #endif

@@ -129,7 +129,7 @@ set_call(const struct set *set, bool sync)
 {
 	struct genie_stream *stream = genie_stream_get(set->stream);
 	enum genie_side side;
-	CUresult status;
+	CUresult status, pulled;
 
 	if (stream == NULL)
 		return genie_stream_missing();
@@ -151,9 +151,10 @@ set_call(const struct set *set, bool sync)
 	/* The host may look at this memory, and must see the new values. */
 	if (status == CUDA_SUCCESS && sync && side == GENIE_SIDE_PINNED)
 		status = genie_stream_synchronize(stream);
-	if (sync)
-		genie_mirror_pull();
-	return status;
+	if (!sync)
+		return status;
+	pulled = genie_mirror_pull();
+	return status == CUDA_SUCCESS ? pulled : status;
 }
 
 static CUresult

@@ -294,9 +294,9 @@ genie_stream_synchronize(struct genie_stream *stream)
 	uint32_t slot;
 
 	if (stream_done(stream, last)) {
-		genie_mirror_pull();
+		status = genie_mirror_pull();
 		genie_output_catch_up();
-		return genie_pending_error();
+		return status == CUDA_SUCCESS ? genie_pending_error() : status;
 	}
 	if (mark < last) {
 		status = stream_mark(stream, &mark);
@@ -308,9 +308,9 @@ genie_stream_synchronize(struct genie_stream *stream)
 	status = genie_wait(slot, mark);
 	if (status != CUDA_SUCCESS)
 		return status;
-	genie_mirror_pull();
+	status = genie_mirror_pull();
 	genie_output_catch_up();
-	return genie_pending_error();
+	return status == CUDA_SUCCESS ? genie_pending_error() : status;
 }
 
 /* ---- the entry points ---- */
