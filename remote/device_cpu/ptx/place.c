@@ -355,7 +355,7 @@ place_fixed(struct ptx_lower *l, struct placer *p)
 static void
 free_placer(struct placer *p)
 {
-	for (int i = 0; i < SIZES; i++)
+	for (unsigned i = 0; i < SIZES; i++)
 		free(p->free[i].places);
 	for (int i = 0; i < 4; i++)
 		free(p->allocated[i]);
