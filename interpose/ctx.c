@@ -324,6 +324,10 @@ genie_cuDevicePrimaryCtxReset_v2(CUdevice dev)
 	status = ctx_deactivate_locked(ctx);
 	pthread_mutex_unlock(&genie_client.lock);
 	genie_cls_forget_ctx(ctx);
+	/* Natively a reset is the one call that a kernel's fault does not fail. What comes after it
+	 * does here: a process whose kernel faulted has to be started again. */
+	if (status != CUDA_SUCCESS && status == (CUresult)atomic_load(&genie_client.sticky))
+		return CUDA_SUCCESS;
 	return status;
 }
 

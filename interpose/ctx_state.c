@@ -92,7 +92,7 @@ genie_cuCtxGetLimit(size_t *pvalue, CUlimit limit)
 	if (!pvalue)
 		return CUDA_ERROR_INVALID_VALUE;
 	if ((unsigned int)limit >= CU_LIMIT_MAX || (unsigned int)limit >= LIMITS)
-		return CUDA_ERROR_UNSUPPORTED_LIMIT;
+		return CUDA_ERROR_INVALID_VALUE;
 	*pvalue = __atomic_load_n(&ctx->limits[limit], __ATOMIC_RELAXED);
 	return CUDA_SUCCESS;
 }
@@ -106,7 +106,7 @@ genie_cuCtxSetLimit(CUlimit limit, size_t value)
 	if (!ctx)
 		return CUDA_ERROR_INVALID_CONTEXT;
 	if ((unsigned int)limit >= CU_LIMIT_MAX || (unsigned int)limit >= LIMITS)
-		return CUDA_ERROR_UNSUPPORTED_LIMIT;
+		return CUDA_ERROR_INVALID_VALUE;
 	if (limit == CU_LIMIT_MAX_L2_FETCH_GRANULARITY && value > L2_FETCH_MAX)
 		return CUDA_ERROR_INVALID_VALUE;
 	__atomic_store_n(&ctx->limits[limit], value, __ATOMIC_RELAXED);

@@ -33,7 +33,7 @@ peer_pair(CUcontext peer_handle, int *ret_device, int *ret_peer)
 	if (!ctx || !peer)
 		return CUDA_ERROR_INVALID_CONTEXT;
 	if (ctx->device == peer->device)
-		return CUDA_ERROR_INVALID_DEVICE;
+		return CUDA_ERROR_PEER_ACCESS_UNSUPPORTED;
 	*ret_device = ctx->device;
 	*ret_peer = peer->device;
 	return CUDA_SUCCESS;

@@ -383,5 +383,10 @@ genie_cuMemHostUnregister(void *p)
 		}
 		return CUDA_SUCCESS;
 	}
-	return p == NULL ? CUDA_ERROR_INVALID_VALUE : CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;
+	/* Measured (driver 580): memory of the driver's own, and the inside of what is registered,
+	 * are wrong values; memory that it knows nothing of is not registered. */
+	if (p == NULL || genie_mem_find(base, &mem) ||
+	    genie_ranges_overlap(&genie_registered, base, 1))
+		return CUDA_ERROR_INVALID_VALUE;
+	return CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;
 }

@@ -237,7 +237,7 @@ genie_cuMemPoolCreate(CUmemoryPool *ret_pool, const CUmemPoolProps *poolProps)
 				    "CU_DEVICE_ATTRIBUTE_HOST_MEMORY_POOLS_SUPPORTED is 0: "
 				    "the program and the device have different hosts");
 	if (poolProps->location.id < 0 || poolProps->location.id >= genie_client.device_count)
-		return CUDA_ERROR_INVALID_DEVICE;
+		return CUDA_ERROR_INVALID_VALUE;
 	pool = pool_new(poolProps->location.id);
 	if (pool == NULL)
 		return CUDA_ERROR_OUT_OF_MEMORY;

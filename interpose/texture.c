@@ -196,8 +196,7 @@ genie_cuSurfObjectCreate(CUsurfObject *pSurfObject, const CUDA_RESOURCE_DESC *pR
 	array = genie_array_get(pResDesc->res.array.hArray);
 	if (array == NULL)
 		return CUDA_ERROR_INVALID_HANDLE;
-	if (!(array->desc.Flags & CUDA_ARRAY3D_SURFACE_LDST))
-		return CUDA_ERROR_INVALID_VALUE;
+	/* The driver takes arrays without CUDA_ARRAY3D_SURFACE_LDST, too (measured, 580). */
 	surface = calloc(1, sizeof(*surface));
 	if (surface == NULL)
 		return CUDA_ERROR_OUT_OF_MEMORY;

