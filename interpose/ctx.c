@@ -428,6 +428,8 @@ genie_cuCtxDestroy_v2(CUcontext handle)
 	struct genie_ctx *ctx = handle ? genie_ctx_get(handle) : NULL;
 	CUresult status;
 
+	if (!handle)
+		return CUDA_ERROR_INVALID_VALUE;
 	if (!ctx || ctx->primary)
 		return CUDA_ERROR_INVALID_CONTEXT;
 	pthread_mutex_lock(&genie_client.lock);

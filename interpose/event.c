@@ -227,7 +227,7 @@ genie_cuEventElapsedTime_v2(float *pMilliseconds, CUevent hStart, CUevent hEnd)
 	struct genie_event *events[2] = {genie_event_get(hStart), genie_event_get(hEnd)};
 
 	if (!pMilliseconds)
-		return CUDA_ERROR_INVALID_VALUE;
+		return CUDA_ERROR_INVALID_HANDLE; /* so the driver says (580) */
 	for (int i = 0; i < 2; i++) {
 		if (!events[i] || events[i]->flags & CU_EVENT_DISABLE_TIMING)
 			return CUDA_ERROR_INVALID_HANDLE;

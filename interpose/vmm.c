@@ -461,13 +461,17 @@ genie_cuMemMap(CUdeviceptr ptr, size_t size, size_t offset, CUmemGenericAllocati
 		.addr = ptr, .size = size, .offset = offset, .type = GENIE_MEM_MAPPED};
 	CUresult status = CUDA_ERROR_INVALID_VALUE;
 
-	if (size == 0 || !is_granular(ptr) || !is_granular(size) || !is_granular(offset) ||
-	    flags != 0)
+	if (size == 0 || !is_granular(ptr) || flags != 0)
 		return CUDA_ERROR_INVALID_VALUE;
+	/* A size that is not the handle's is "not supported" (seen with driver 580). */
+	if (!is_granular(size) || !is_granular(offset))
+		return CUDA_ERROR_NOT_SUPPORTED;
 	pthread_rwlock_wrlock(&vmm.lock);
 	mapping.handle = memhandle_get_locked(token);
-	if (mapping.handle != NULL && offset <= mapping.handle->size &&
-	    size <= mapping.handle->size - offset)
+	if (mapping.handle != NULL &&
+	    (offset > mapping.handle->size || size > mapping.handle->size - offset))
+		status = CUDA_ERROR_NOT_SUPPORTED;
+	else if (mapping.handle != NULL)
 		status = map_locked(&mapping);
 	pthread_rwlock_unlock(&vmm.lock);
 	return status;
@@ -488,12 +492,11 @@ unmap_one_locked(struct mapping *mapping)
 	return --handle->maps == 0 && handle->refs == 0 ? handle : NULL;
 }
 
-/* Is something mapped in [@addr, @addr + @size), all of it whole, and all by the program? */
+/* Is what is mapped in [@addr, @addr + @size) mapped by the program, and all of it whole? Nothing
+ * may be there, which natively is no mistake either (driver 580). */
 static bool
 is_unmappable_locked(uint64_t addr, uint64_t size)
 {
-	bool any = false;
-
 	if (reservation_locked(addr, size) == NULL)
 		return false;
 	for (uint64_t at = addr; at < addr + size;) {
@@ -506,10 +509,9 @@ is_unmappable_locked(uint64_t addr, uint64_t size)
 		if (mapping->addr != at || mapping->size > addr + size - at ||
 		    mapping->type != GENIE_MEM_MAPPED)
 			return false;
-		any = true;
 		at += mapping->size;
 	}
-	return any;
+	return true;
 }
 
 CUresult

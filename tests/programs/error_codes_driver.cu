@@ -97,7 +97,7 @@ contexts()
 	    0);
 	DRV("context: no such device", CUDA_ERROR_INVALID_DEVICE, cuCtxCreate, &own, nullptr, 0,
 	    999);
-	DRV("context destroy: null", CUDA_ERROR_INVALID_CONTEXT, cuCtxDestroy, nullptr);
+	DRV("context destroy: null", CUDA_ERROR_INVALID_VALUE, cuCtxDestroy, nullptr);
 	DRV("context destroy: primary", CUDA_ERROR_INVALID_CONTEXT, cuCtxDestroy, primary);
 	DRV("current: null", CUDA_ERROR_INVALID_VALUE, cuCtxGetCurrent, nullptr);
 	DRV("set limit: unknown", CUDA_ERROR_INVALID_VALUE, cuCtxSetLimit, (CUlimit)99, 1);
@@ -309,7 +309,7 @@ streams()
 	DRIVER(cuStreamSynchronize, stream);
 	DRV("elapsed: no timing", CUDA_ERROR_INVALID_HANDLE, cuEventElapsedTime, &ms, event,
 	    untimed);
-	DRV("elapsed: null", CUDA_ERROR_INVALID_VALUE, cuEventElapsedTime, nullptr, event, event);
+	DRV("elapsed: null", CUDA_ERROR_INVALID_HANDLE, cuEventElapsedTime, nullptr, event, event);
 	DRV("wait event: flags", CUDA_ERROR_INVALID_VALUE, cuStreamWaitEvent, stream, event,
 	    0x1000);
 	DRV("write value: unaligned", CUDA_ERROR_INVALID_VALUE, cuStreamWriteValue32, stream, p + 2,
@@ -318,7 +318,6 @@ streams()
 	    1, 0);
 	DRV("wait value: unknown flag", CUDA_ERROR_INVALID_VALUE, cuStreamWaitValue32, stream, p, 0,
 	    0x1000);
-	DRV("batch: null", CUDA_ERROR_INVALID_VALUE, cuStreamBatchMemOp, stream, 1, nullptr, 0);
 	DRV("host function: null", CUDA_ERROR_INVALID_VALUE, cuLaunchHostFunc, stream, nullptr,
 	    nullptr);
 	DRV("end capture: not begun", CUDA_ERROR_ILLEGAL_STATE, cuStreamEndCapture, stream,
