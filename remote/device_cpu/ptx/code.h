@@ -29,8 +29,8 @@ typedef const struct ptx_insn *(*ptx_exec_fn)(const struct ptx_insn *insn, uint8
 					      struct ptx_warp *warp);
 
 enum ptx_insn_flags {
-	/* Computes dst from its operands lane by lane and does nothing else: may run for all lanes
-	 * and be masked afterwards. */
+	/* Computes dst from its operands lane by lane and does nothing else: runs for all lanes and
+	 * is masked afterwards. Not set where no lane minds what is in its part of dst. */
 	PTX_INSN_PURE = 1,
 	PTX_INSN_NEGATE = 2,      /* the guard is negated */
 	PTX_INSN_ROUND_SHIFT = 2, /* two bits: the rounding mode */

@@ -178,6 +178,12 @@ const struct ptx_insn *ptx_warp_stop(struct ptx_warp *warp, const struct ptx_ins
 /* Splits the lanes of @taken off the running fragment to go on at @target. */
 const struct ptx_insn *ptx_warp_split(struct ptx_warp *warp, uint32_t taken,
 				      const struct ptx_insn *target, const struct ptx_insn *next);
+/*
+ * A branch that only the lanes of @taken take. Lanes that leave a loop one after another gather
+ * where the first of them waits, and the rest goes on at once: the instruction is returned.
+ */
+const struct ptx_insn *ptx_warp_branch(struct ptx_warp *warp, uint32_t taken,
+				       const struct ptx_insn *target, const struct ptx_insn *next);
 const struct ptx_insn *ptx_warp_exit(struct ptx_warp *warp, uint32_t lanes,
 				     const struct ptx_insn *next);
 const struct ptx_insn *ptx_warp_call(struct ptx_warp *warp, const struct ptx_insn *insn);

@@ -29,7 +29,9 @@ PTX_HANDLER(bra_if)
 		return jump(i, i->target, w);
 	if (!taken)
 		return i + 1;
-	return ptx_warp_split(w, taken, i->target, i + 1);
+	if (i->guard) /* w->mask is not the fragment's */
+		return ptx_warp_split(w, taken, i->target, i + 1);
+	return ptx_warp_branch(w, taken, i->target, i + 1);
 }
 
 PTX_HANDLER(brx)

@@ -67,45 +67,65 @@ store_mask(uint32_t *d, uint32_t value, uint32_t mask)
 	*d = (*d & ~mask) | (value & mask);
 }
 
-PTX_HANDLER(shfl)
+/* From which lane each lane reads, and whether that one is inside of its segment. */
+static inline __attribute__((always_inline)) void
+find_lanes(int kind, const uint32_t *b, const uint32_t *c, int32_t *from, int32_t *inside)
 {
-	const uint32_t *a = PTX_REG(const uint32_t, i->a);
-	const uint32_t *b = PTX_REG(const uint32_t, i->b);
-	const uint32_t *c = PTX_REG(const uint32_t, i->c);
-	uint32_t from[PTX_LANES], values[PTX_LANES];
-	int32_t inside[PTX_LANES];
-
-	if (must_wait(i, regs, w))
-		return NULL;
 	PTX_EACH_LANE
 	{
 		int32_t by = b[l] & 31, segment = c[l] >> 8 & 31, clamp = c[l] & 31;
-		int32_t max = (l & segment) | (clamp & ~segment), lane;
-		int ok;
+		int32_t max = (l & segment) | (clamp & ~segment);
+		int32_t lane = kind == PTX_SHFL_UP     ? l - by
+			       : kind == PTX_SHFL_DOWN ? l + by
+			       : kind == PTX_SHFL_BFLY ? l ^ by
+						       : (l & segment) | (by & ~segment);
+		int32_t ok = -(kind == PTX_SHFL_UP ? lane >= max : lane <= max);
 
-		switch (i->n) {
-		case PTX_SHFL_UP:
-			lane = l - by;
-			ok = lane >= max;
-			break;
-		case PTX_SHFL_DOWN:
-			lane = l + by;
-			ok = lane <= max;
-			break;
-		case PTX_SHFL_BFLY:
-			lane = l ^ by;
-			ok = lane <= max;
-			break;
-		default:
-			lane = (l & segment) | (by & ~segment);
-			ok = lane <= max;
-			break;
-		}
-		from[l] = (uint32_t)(ok ? lane : l) & 31;
-		inside[l] = ok ? -1 : 0;
+		from[l] = ((lane & ok) | (l & ~ok)) & 31;
+		inside[l] = ok;
 	}
+}
+
+static inline void
+gather_lanes(const uint32_t *a, const int32_t *from, uint32_t *values)
+{
+#if defined(__AVX2__)
+	for (int k = 0; k < 4; k++) {
+		__m256i index = _mm256_loadu_si256((const __m256i *)from + k);
+
+		_mm256_storeu_si256((__m256i *)values + k,
+				    _mm256_i32gather_epi32((const int *)a, index, 4));
+	}
+#else
 	for (int l = 0; l < PTX_LANES; l++)
 		values[l] = a[from[l]];
+#endif
+}
+
+PTX_HANDLER(shfl)
+{
+	const uint32_t *b = PTX_REG(const uint32_t, i->b);
+	const uint32_t *c = PTX_REG(const uint32_t, i->c);
+	uint32_t values[PTX_LANES];
+	int32_t from[PTX_LANES], inside[PTX_LANES];
+
+	if (must_wait(i, regs, w))
+		return NULL;
+	switch (i->n) {
+	case PTX_SHFL_UP:
+		find_lanes(PTX_SHFL_UP, b, c, from, inside);
+		break;
+	case PTX_SHFL_DOWN:
+		find_lanes(PTX_SHFL_DOWN, b, c, from, inside);
+		break;
+	case PTX_SHFL_BFLY:
+		find_lanes(PTX_SHFL_BFLY, b, c, from, inside);
+		break;
+	default:
+		find_lanes(PTX_SHFL_IDX, b, c, from, inside);
+		break;
+	}
+	gather_lanes(PTX_REG(const uint32_t, i->a), from, values);
 	store_32(PTX_REG(uint32_t, i->dst), values, w->mask);
 	if (i->flags & PTX_INSN_FLAG_B)
 		store_mask(PTX_REG(uint32_t, i->list[0]), ptx_mask_of(inside, sizeof(*inside)),

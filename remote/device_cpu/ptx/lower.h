@@ -22,6 +22,7 @@ struct ptx_value {
 	uint32_t defs, uses;
 	uint32_t alias;       /* the value that this one equals, or PTX_NO_VALUE */
 	uint32_t home;        /* block, if all uses and definitions are in one */
+	uint32_t stretch;     /* the same for a stretch of code without a stop: place.c */
 	uint32_t first, last; /* positions between which it is needed */
 	uint32_t global;      /* number among values that live across blocks */
 };

@@ -5,6 +5,10 @@
  * end. A place is only reused by values of the same size, so a lane's part never overlaps another
  * lane's. That lanes may be at different instructions does no harm: sharing is decided by the
  * program of a single lane, and each lane has its own part of a place.
+ *
+ * A value that is needed only within a stretch of code in which lanes never stop is no business of
+ * lanes that are elsewhere: what writes it needs no mask when the warp is diverged. Such values
+ * share places with each other alone.
  */
 #include "remote/device_cpu/ptx/lower.h"
 
@@ -20,6 +24,7 @@ struct placer {
 	uint32_t nglobals;
 	uint32_t words;      /* of a bit set of globals */
 	uint32_t block;      /* being visited */
+	uint32_t stretch;    /* likewise */
 	uint32_t position;   /* twice the number of the instruction */
 	uint64_t *use, *def; /* bit sets of the block being visited */
 	const struct ptx_ir *ir;
@@ -29,7 +34,7 @@ struct placer {
 	struct {
 		uint32_t *places;
 		uint32_t count, room;
-	} free[SIZES];
+	} free[2 * SIZES]; /* by size; those of stretches come second */
 	void *allocated[4];
 };
 
@@ -66,10 +71,39 @@ find_home(struct ptx_lower *l, uint32_t *value, int is_def, void *data)
 	if (v->fixed)
 		return;
 	/* A guarded write needs the old value too, and so does a read before a write. */
-	if (v->home == NOT_SEEN)
-		v->home = is_def && p->ir->insn.guard == PTX_NO_VALUE ? p->block : MANY_BLOCKS;
-	else if (v->home != p->block)
+	if (v->home == NOT_SEEN) {
+		int whole = is_def && p->ir->insn.guard == PTX_NO_VALUE;
+
+		v->home = whole ? p->block : MANY_BLOCKS;
+		v->stretch = whole ? p->stretch : MANY_BLOCKS;
+		return;
+	}
+	if (v->home != p->block)
 		v->home = MANY_BLOCKS;
+	if (v->stretch != p->stretch)
+		v->stretch = MANY_BLOCKS;
+}
+
+/*
+ * Whether lanes may stop at the instruction, or behind it, while others of their frame go on. A
+ * branch ends a stretch with its block: once it has been decided its predicate is not needed.
+ */
+static int
+may_stop(const struct ptx_ir *ir)
+{
+	const char *name = ptx_handler_name(ir->insn.op);
+
+	if (ir->insn.flags & PTX_INSN_PURE || ir->insn.op == PTX_H_bra ||
+	    ir->insn.op == PTX_H_bra_if)
+		return 0;
+	return strncmp(name, "ld_", 3) && strncmp(name, "ldv_", 4) && strncmp(name, "st_", 3) &&
+	       strncmp(name, "stv_", 4);
+}
+
+static int
+is_of_stretch(const struct ptx_value *v)
+{
+	return !v->fixed && !v->pinned && v->stretch != MANY_BLOCKS && v->stretch != NOT_SEEN;
 }
 
 static void
@@ -130,6 +164,7 @@ visit_all(struct ptx_lower *l, struct placer *p,
 		struct ptx_bb *bb = &l->blocks[l->layout[i]];
 
 		p->block = l->layout[i];
+		p->stretch++;
 		for (uint32_t k = 0; k < bb->count; k++) {
 			struct ptx_ir *ir = &l->ir[bb->first + k];
 
@@ -137,7 +172,9 @@ visit_all(struct ptx_lower *l, struct placer *p,
 				continue;
 			p->ir = ir;
 			p->position = position;
+			p->stretch += may_stop(ir);
 			ptx_ir_values(l, ir, visit, p);
+			p->stretch += may_stop(ir);
 			position += 2;
 		}
 	}
@@ -271,19 +308,19 @@ new_place(struct placer *p, uint8_t size)
 }
 
 static uint32_t
-take_place(struct placer *p, uint8_t size)
+take_place(struct placer *p, const struct ptx_value *v)
 {
-	int c = size_class(size);
+	int c = size_class(v->size) + (is_of_stretch(v) ? SIZES : 0);
 
 	if (p->free[c].count)
 		return p->free[c].places[--p->free[c].count];
-	return new_place(p, size);
+	return new_place(p, v->size);
 }
 
 static void
 give_place(struct ptx_lower *l, struct placer *p, const struct ptx_value *v)
 {
-	int c = size_class(v->size);
+	int c = size_class(v->size) + (is_of_stretch(v) ? SIZES : 0);
 
 	if (p->free[c].count == p->free[c].room)
 		p->free[c].places = ptx_lower_grow(l, p->free[c].places, &p->free[c].room,
@@ -325,7 +362,7 @@ scan(struct ptx_lower *l, struct placer *p, uint32_t positions)
 	}
 	for (size_t pos = 0; pos < n; pos++) {
 		for (uint32_t i = begin.head[pos]; i; i = begin.next[i - 1])
-			l->values[i - 1].place = take_place(p, l->values[i - 1].size);
+			l->values[i - 1].place = take_place(p, &l->values[i - 1]);
 		for (uint32_t i = end.head[pos]; i; i = end.next[i - 1])
 			give_place(l, p, &l->values[i - 1]);
 	}
@@ -355,10 +392,27 @@ place_fixed(struct ptx_lower *l, struct placer *p)
 static void
 free_placer(struct placer *p)
 {
-	for (unsigned i = 0; i < SIZES; i++)
+	for (unsigned i = 0; i < 2 * SIZES; i++)
 		free(p->free[i].places);
 	for (int i = 0; i < 4; i++)
 		free(p->allocated[i]);
+}
+
+/*
+ * What writes such a value runs for all lanes, whoever is active: it is pure no more to those who
+ * put the results of pure instructions under a mask.
+ */
+static void
+drop_masks(struct ptx_lower *l)
+{
+	for (uint32_t i = 0; i < l->nir; i++) {
+		struct ptx_ir *ir = &l->ir[i];
+
+		if (!ir->dead && ir->insn.flags & PTX_INSN_PURE && ir->roles & PTX_DEF_DST &&
+		    ir->insn.guard == PTX_NO_VALUE && !(ir->insn.flags & PTX_INSN_ROUND) &&
+		    is_of_stretch(&l->values[ir->insn.dst]))
+			ir->insn.flags &= (uint8_t)~PTX_INSN_PURE;
+	}
 }
 
 static void
@@ -368,6 +422,7 @@ place_values(struct ptx_lower *l, struct placer *p)
 
 	for (uint32_t i = 0; i < l->nvalues; i++) {
 		l->values[i].home = NOT_SEEN;
+		l->values[i].stretch = NOT_SEEN;
 		l->values[i].first = UINT32_MAX;
 		l->values[i].last = 0;
 	}
@@ -421,6 +476,7 @@ ptx_place(struct ptx_lower *l)
 	}
 	l->lx->failed = &failed;
 	place_values(l, &p);
+	drop_masks(l);
 	l->lx->failed = outer;
 
 	p.size = (p.size + 63) & ~63u;

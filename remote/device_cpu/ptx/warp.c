@@ -186,6 +186,22 @@ ptx_warp_stop(struct ptx_warp *w, const struct ptx_insn *resume, enum ptx_event 
 	return NULL;
 }
 
+/* A fragment that waits for its turn at @pc of the running one's frame, or NULL. */
+static struct ptx_fragment *
+waiting_at(struct ptx_warp *w, const struct ptx_insn *pc)
+{
+	const struct ptx_fragment *cur = current(w);
+
+	for (uint32_t k = 0; k < w->nfragments; k++) {
+		struct ptx_fragment *f = &w->fragments[k];
+
+		if (k != w->current && f->pc == pc && f->frame == cur->frame &&
+		    f->state == PTX_READY && !f->behind && !f->released)
+			return f;
+	}
+	return NULL;
+}
+
 const struct ptx_insn *
 ptx_warp_split(struct ptx_warp *w, uint32_t taken, const struct ptx_insn *target,
 	       const struct ptx_insn *next)
@@ -202,6 +218,22 @@ ptx_warp_split(struct ptx_warp *w, uint32_t taken, const struct ptx_insn *target
 	f->pc = target;
 	w->event = PTX_EVENT_SWITCH;
 	return NULL;
+}
+
+const struct ptx_insn *
+ptx_warp_branch(struct ptx_warp *w, uint32_t taken, const struct ptx_insn *target,
+		const struct ptx_insn *next)
+{
+	/* The first of the two comes first, so the others join those who wait at the second. */
+	const struct ptx_insn *first = target < next ? target : next;
+	struct ptx_fragment *f = current(w), *at = waiting_at(w, first == next ? target : next);
+
+	if (!at || f->released || w->mask != f->mask)
+		return ptx_warp_split(w, taken, target, next);
+	f->mask = first == target ? taken : f->mask & ~taken;
+	at->mask |= w->mask & ~f->mask;
+	w->mask = f->mask;
+	return first;
 }
 
 /* Waiting */
