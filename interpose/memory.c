@@ -264,6 +264,16 @@ genie_mem_remove_global(uint64_t addr)
 
 /* ---- allocating ---- */
 
+/* A device that checks addresses knows of pages, not of what lies on them. */
+static void
+tell_range(uint64_t addr, uint64_t size)
+{
+	struct genie_args_genieNativeRange args = {.addr = addr, .size = size};
+
+	if (genie_client.welcome->flags & GENIE_WELCOME_F_RANGES)
+		(void)genie_call_ctx(GENIE_OP_genieNativeRange, &args, NULL, NULL);
+}
+
 CUresult
 genie_mem_alloc_device(struct genie_ctx *ctx, int device, uint64_t size, struct genie_mempool *pool,
 		       uint64_t stream, CUdeviceptr *ret_addr)
@@ -278,6 +288,7 @@ genie_mem_alloc_device(struct genie_ctx *ctx, int device, uint64_t size, struct 
 	error = genie_heap_alloc(heap, size, &info, stream, &addr);
 	if (error != 0)
 		return genie_mem_status(error);
+	tell_range(addr, size);
 	*ret_addr = addr;
 	return CUDA_SUCCESS;
 }
@@ -292,6 +303,8 @@ genie_mem_free_device(CUdeviceptr addr, uint64_t stream)
 	heap = genie_mem_heap_of(addr, &device);
 	if (heap == NULL || device < 0)
 		return CUDA_ERROR_INVALID_VALUE;
+	/* before the heap may give the addresses to another thread */
+	tell_range(addr, 0);
 	error = genie_heap_free(heap, addr, stream, &info);
 	if (error == 0 && info.pool != NULL)
 		genie_mempool_freed(info.pool, info.size);

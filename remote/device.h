@@ -28,6 +28,7 @@ struct genie_backend {
 	enum genie_device_kind kind;
 	const char *name;     /* "cuda", "cpu", "record" */
 	uint32_t image_kinds; /* GENIE_IMAGE_* */
+	bool wants_ranges;    /* genieNativeRange tells it of every allocation */
 	struct genie_driver drv;
 	struct genie_nvml nvml;
 	struct genie_backend_events events; /* set by the worker after open */

@@ -48,7 +48,10 @@ static const char usage[] =
 	"  --help, --version\n"
 	"\n"
 	"Environment: GENIE_LOG (error, warn, info, debug, trace; default info), GENIE_LOG_FILE,\n"
-	"GENIE_TOKEN, GENIE_CACHE_DIR (where kernel images are kept; empty: nowhere).\n";
+	"GENIE_TOKEN, GENIE_CACHE_DIR (where kernel images are kept; empty: nowhere). On the CPU\n"
+	"device: GENIE_CPU_THREADS, and GENIE_CPU_CHECK=bounds,race to look for accesses outside "
+	"of\n"
+	"allocations and for races in shared memory.\n";
 
 enum option_id {
 	OPTION_DEVICE = 1,

@@ -430,6 +430,8 @@ welcome_make(const struct worker *worker, const struct genie_control *order)
 	genie_window_release(&pinned);
 	worker->backend.drv.cuDriverGetVersion(&version);
 	welcome.driver_version = (uint32_t)version;
+	if (worker->backend.wants_ranges)
+		welcome.flags |= GENIE_WELCOME_F_RANGES;
 	memcpy(welcome.session_id, order->session_id, sizeof(welcome.session_id));
 	snprintf(welcome.device_name, sizeof(welcome.device_name), "%s", worker->backend.name);
 	return welcome;

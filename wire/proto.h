@@ -154,6 +154,7 @@ struct genie_welcome {
 	char reason[128];     /* when status is not OK: what to tell the user */
 };
 #define GENIE_WELCOME_F_SHARED_PINNED 1 /* the pinned window is the same memory on both sides */
+#define GENIE_WELCOME_F_RANGES        2 /* wants to know of every allocation (genieNativeRange) */
 
 enum genie_device_kind {
 	GENIE_DEVICE_CUDA = 1,

@@ -77,6 +77,7 @@ genie_backend_cpu_open(struct genie_backend *ret, char *err, size_t err_size)
 	genie_cpu_fill_nvml(&ret->nvml);
 	genie_cpu.total = genie_cpu_identity_memory();
 	genie_cpu.backend = ret;
+	ret->wants_ranges = ptx_check_flags() & PTX_CHECK_BOUNDS;
 	ret->drv.cuInit(0);
 	return 0;
 }

@@ -102,6 +102,25 @@ complain(void *data, const char *text, size_t len)
 		backend->events.output(backend->events.data, text, len, true);
 }
 
+/* Who asked for checked execution sees on the program's own stderr what it found. */
+static void
+tell(const char *what, const char *line)
+{
+	char text[1024];
+	int n = snprintf(text, sizeof(text), "genie: %s%s\n", what, line);
+
+	if (n > 0)
+		complain(NULL, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
+}
+
+static void
+report(void *data, const char *line)
+{
+	(void)data;
+	genie_warn("%s", line);
+	tell("", line);
+}
+
 CUresult
 genie_cpu_kernel_run(struct genie_cpu_context *ctx, const struct genie_cpu_kernel_op *kernel)
 {
@@ -112,6 +131,7 @@ genie_cpu_kernel_run(struct genie_cpu_context *ctx, const struct genie_cpu_kerne
 		.params_size = kernel->params_size,
 		.output = print,
 		.complain = complain,
+		.report = report,
 	};
 	struct ptx_fault fault = {0};
 	CUresult status;
@@ -125,6 +145,8 @@ genie_cpu_kernel_run(struct genie_cpu_context *ctx, const struct genie_cpu_kerne
 	case PTX_FAULT:
 		/* names the kernel, the thread and the address itself */
 		genie_warn("kernel fault: %.*s", (int)sizeof(fault.text), fault.text);
+		if (ptx_check_flags())
+			tell("kernel fault: ", fault.text);
 		status = fault_status(&fault);
 		/* memory may be in any state now: as with the driver, the context is lost */
 		if (fault.kind != PTX_FAULT_UNSUPPORTED)

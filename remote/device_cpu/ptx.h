@@ -35,7 +35,7 @@ struct ptx_fault {
 	} kind;
 	uint64_t address;
 	uint32_t block[3], thread[3];
-	char text[256]; /* one line: kernel, line of PTX, what happened */
+	char text[384]; /* one line: kernel, line of PTX, what happened */
 };
 
 /*
@@ -88,6 +88,8 @@ struct ptx_launch {
 	/* what an assertion that fails says; NULL: output gets it */
 	void (*complain)(void *data, const char *text, size_t len);
 	void *output_data;
+	/* A race in shared memory, if they are looked for: one line. */
+	void (*report)(void *data, const char *line);
 };
 /* Runs the kernel to its end on all cores. Thread-safe for different launches. */
 enum ptx_status ptx_run(struct ptx_kernel *kernel, const struct ptx_launch *launch,
@@ -150,6 +152,17 @@ int ptx_image_bind(uint64_t handle, const struct ptx_image *image);
 void ptx_image_unbind(uint64_t handle);
 /* Bytes. */
 uint32_t ptx_image_element_size(const struct ptx_image *image);
+
+/*
+ * Checked execution (GENIE_CPU_CHECK=bounds,race). With bounds, who hands out global memory says
+ * where it lies; memory on pages of 2 MiB about which nothing was said is not looked at.
+ */
+enum { PTX_CHECK_BOUNDS = 1, PTX_CHECK_RACE = 2 };
+unsigned int ptx_check_flags(void);
+void ptx_bounds_note(uint64_t base, uint64_t size);
+void ptx_bounds_freed(uint64_t base);
+/* Nothing of it is there any more. */
+void ptx_bounds_forget(uint64_t base, uint64_t size);
 
 /* Threads used (GENIE_CPU_THREADS, default: all cores). */
 int ptx_threads(void);

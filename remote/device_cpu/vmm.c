@@ -497,9 +497,21 @@ cpu_cuMemUnmap(CUdeviceptr ptr, size_t size)
 			genie_cpu_range_remove_locked(range);
 			pages_unref_locked(pages);
 		}
+		ptx_bounds_forget(ptr, size);
 	}
 	pthread_mutex_unlock(&genie_cpu.lock);
 	return status;
+}
+
+/* The client says what it placed on the pages, when GENIE_CPU_CHECK=bounds. */
+static CUresult
+cpu_genieNativeRange(CUdeviceptr addr, size_t size)
+{
+	if (size)
+		ptx_bounds_note(addr, size);
+	else
+		ptx_bounds_freed(addr);
+	return CUDA_SUCCESS;
 }
 
 static CUresult
@@ -571,6 +583,7 @@ genie_cpu_fill_vmm(struct genie_driver *drv)
 	drv->cuMemAddressFree = cpu_cuMemAddressFree;
 	drv->cuMemMap = cpu_cuMemMap;
 	drv->cuMemUnmap = cpu_cuMemUnmap;
+	drv->genieNativeRange = cpu_genieNativeRange;
 	drv->cuMemSetAccess = cpu_cuMemSetAccess;
 	drv->cuMemGetAccess = cpu_cuMemGetAccess;
 	drv->cuMemExportToShareableHandle = cpu_cuMemExportToShareableHandle;

@@ -1,6 +1,7 @@
 /* Barriers of a block: bar.sync, bar.arrive, bar.red. */
 #include <string.h>
 
+#include "remote/device_cpu/ptx/check.h"
 #include "remote/device_cpu/ptx/exec.h"
 
 /* A warp whose live lanes have all arrived counts as a whole one. */
@@ -63,12 +64,17 @@ write_result(const struct ptx_barrier *b, const struct ptx_insn *insn, struct pt
 	}
 }
 
-/* Lets all go that wait here, with the result of a reduction, and starts the next phase. */
+/*
+ * Lets all go that wait here, with the result of a reduction, and starts the next phase. @last has
+ * just arrived and goes on without having waited; it may be NULL.
+ */
 static void
-complete(struct ptx_block *block, uint32_t id)
+complete(struct ptx_block *block, uint32_t id, const struct ptx_warp *last)
 {
 	struct ptx_barrier *b = &block->barriers[id];
 
+	if (block->race)
+		ptx_race_completed(block, id, last);
 	for (uint32_t k = 0; k < block->nwarps; k++) {
 		struct ptx_warp *w = &block->warps[k];
 
@@ -101,9 +107,11 @@ ptx_barrier_arrive(struct ptx_warp *w, const struct ptx_insn *insn,
 		b->votes += (uint32_t)__builtin_popcount(w->mask);
 	}
 	w->arrived[request->id] |= w->mask;
+	if (block->race)
+		ptx_race_arrived(w, request->id);
 	if (is_complete(block, request->id)) {
 		write_result(b, insn, w->frame, w->mask);
-		complete(block, request->id);
+		complete(block, request->id, request->wait ? w : NULL);
 		return 1;
 	}
 	if (!request->wait)
@@ -126,6 +134,6 @@ ptx_barrier_recheck(struct ptx_block *block)
 		uint32_t id = (uint32_t)__builtin_ctz(rest);
 
 		if (is_complete(block, id))
-			complete(block, id);
+			complete(block, id, NULL);
 	}
 }

@@ -5,6 +5,7 @@
  * An address of the cluster's shared memory has the rank of its block plus one in its upper bits;
  * 0 there is the block's own.
  */
+#include "remote/device_cpu/ptx/check.h"
 #include "remote/device_cpu/ptx/exec.h"
 
 enum { RANK_SHIFT = 24, OFFSET_MASK = (1 << RANK_SHIFT) - 1 };
@@ -15,6 +16,8 @@ complete(struct ptx_cluster *cluster)
 	for (uint32_t b = 0; b < cluster->size; b++) {
 		struct ptx_block *block = cluster->blocks[b];
 
+		if (block->race)
+			ptx_race_all_synced(block);
 		for (uint32_t k = 0; k < block->nwarps; k++) {
 			struct ptx_warp *w = &block->warps[k];
 

@@ -133,7 +133,8 @@ struct ptx_block {
 	struct ptx_fault *fault; /* where to report */
 	int faulted;
 	struct ptx_cluster *cluster;
-	uint64_t turns; /* times it yielded without finishing */
+	struct ptx_race *race; /* NULL: races are not looked for */
+	uint64_t turns;        /* times it yielded without finishing */
 	struct ptx_block *next;
 	uint32_t worker; /* the thread that runs it */
 };

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "remote/device_cpu/ptx/check.h"
 #include "remote/device_cpu/ptx/exec.h"
 #include "remote/device_cpu/ptx/exec_memory.h"
 #include "remote/device_cpu/ptx/thread.h"
@@ -33,12 +34,14 @@ describe(struct ptx_warp *w, const struct ptx_insn *insn, int kind, uint32_t lan
 	const char *kernel = w->launch->kernel->function->name;
 	const char *function = w->frame->code->function->name;
 	int inside = strcmp(kernel, function) != 0;
+	char source[96];
 
+	ptx_source_line(w->frame->code->function, insn->line, source, sizeof(source));
 	snprintf(fault->text, sizeof(fault->text),
-		 "%.60s, block (%u,%u,%u) thread (%u,%u,%u), PTX line %u%s%.40s: %.90s", kernel,
-		 fault->block[0], fault->block[1], fault->block[2], fault->thread[0],
+		 "%.60s, block (%u,%u,%u) thread (%u,%u,%u), PTX line %u%s%.40s%s%.60s%s: %.120s",
+		 kernel, fault->block[0], fault->block[1], fault->block[2], fault->thread[0],
 		 fault->thread[1], fault->thread[2], insn->line, inside ? " in " : "",
-		 inside ? function : "", what);
+		 inside ? function : "", *source ? " (" : "", source, *source ? ")" : "", what);
 }
 
 const struct ptx_insn *
@@ -74,6 +77,9 @@ ptx_memory_fault(struct ptx_warp *w, const struct ptx_insn *i, int way, uint32_t
 	if (address & (bytes - 1))
 		return ptx_fault(w, i, PTX_FAULT_MISALIGNED, l, address,
 				 "misaligned %s address 0x%llx", space,
+				 (unsigned long long)address);
+	if (way == PTX_BY_ADDRESS)
+		return ptx_fault(w, i, PTX_FAULT_ADDRESS, l, address, "illegal address 0x%llx",
 				 (unsigned long long)address);
 	return ptx_fault(w, i, PTX_FAULT_ADDRESS, l, address, "%s address 0x%llx out of range",
 			 space, (unsigned long long)address);

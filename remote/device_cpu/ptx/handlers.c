@@ -18,6 +18,7 @@
 	void ptx_exec_video_##isa(ptx_exec_fn *table);                                             \
 	void ptx_exec_image_##isa(ptx_exec_fn *table);
 DECLARE(base)
+void ptx_exec_check_base(ptx_exec_fn *table);
 #ifdef PTX_HAVE_V3
 DECLARE(v3)
 #endif
@@ -33,7 +34,7 @@ fill(void)
 		ptx_exec_int_base,    ptx_exec_float_base,  ptx_exec_half_base,
 		ptx_exec_memory_base, ptx_exec_atomic_base, ptx_exec_warp_base,
 		ptx_exec_flow_base,   ptx_exec_matrix_base, ptx_exec_sync_base,
-		ptx_exec_video_base,  ptx_exec_image_base,
+		ptx_exec_video_base,  ptx_exec_image_base,  ptx_exec_check_base,
 	};
 
 	for (size_t i = 0; i < sizeof(base) / sizeof(*base); i++)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "remote/device_cpu/ptx/check.h"
 #include "remote/device_cpu/ptx/exec.h"
 #include "remote/device_cpu/ptx/pool.h"
 #include "remote/device_cpu/ptx/thread.h"
@@ -49,6 +50,7 @@ free_block(struct ptx_block *block)
 	ptx_frame_pools_free(block);
 	if (block->local)
 		munmap(block->local, block->local_size);
+	ptx_race_free(block->race);
 	free(block->warps);
 	free(block->shared);
 	free(block);
@@ -77,6 +79,11 @@ new_block(const struct ptx_launch_state *launch, uint32_t worker)
 		if (!block->shared)
 			goto err_free;
 		memset(block->shared, 0, block->shared_size);
+	}
+	if (ptx_check_flags() & PTX_CHECK_RACE && block->shared_size) {
+		block->race = ptx_race_new(block);
+		if (!block->race)
+			goto err_free;
 	}
 	if (block->local_size) {
 		block->local = mmap(NULL, block->local_size, PROT_READ | PROT_WRITE,
@@ -120,6 +127,8 @@ begin_block(struct ptx_block *block, const uint32_t id[3])
 	block->turns = 0;
 	block->active_barriers = 0;
 	memset(block->barriers, 0, sizeof(block->barriers));
+	if (block->race)
+		ptx_race_begin(block);
 	for (uint32_t k = 0; k < block->nwarps; k++) {
 		struct ptx_warp *w = &block->warps[k];
 		uint32_t left = launch->nthreads - k * PTX_LANES;

@@ -1,5 +1,6 @@
 /* From IR to code: places instead of values, addresses instead of blocks, what frames begin with.
  */
+#include "remote/device_cpu/ptx/check.h"
 #include "remote/device_cpu/ptx/lower.h"
 
 #include <stdlib.h>
@@ -29,6 +30,8 @@ emit_insn(struct ptx_lower *l, struct ptx_insn *insn, struct ptx_ir *ir)
 		insn->n = (uint8_t)ptx_handler_result(insn->op);
 	if (insn->guard || (insn->flags & PTX_INSN_ROUND && insn->flags & PTX_INSN_PURE))
 		insn->exec = handlers[PTX_H_NONE]; /* the one that looks at guard and rounding */
+	if (ptx_check_flags() && ptx_check_kind_of(insn->op) != PTX_CHECK_NOTHING)
+		insn->exec = handlers[PTX_H_checked];
 	if (ir->roles & (PTX_LIST_DEF | PTX_LIST_USE)) {
 		for (uint32_t i = 0; i < ir->nlist; i++)
 			ir->list[i] = place_of(l, ir->list[i]);
