@@ -80,6 +80,7 @@ enum genie_perf {
 	GENIE_PERF_PINNED,       /* no_pinned: pinned memory is copied like any other */
 	GENIE_PERF_ASYNC_FREE,   /* no_async_free: cuMemFree waits */
 	GENIE_PERF_COPY_THREADS, /* no_copy_threads: the calling thread alone copies large blocks */
+	GENIE_PERF_DIRTY,        /* no_dirty: mirrored memory is compared, not watched */
 	GENIE_PERF_COUNT
 };
 bool genie_perf(enum genie_perf what);
@@ -312,6 +313,8 @@ CUresult genie_stream_missing(void);
 /* Waits for everything submitted to it. */
 CUresult genie_stream_synchronize(struct genie_stream *stream);
 bool genie_stream_capturing(const struct genie_stream *stream);
+/* Is everything that was submitted to any stream known to be done? */
+bool genie_streams_idle(void);
 /*
  * What a call that a capture forbids asks first (allocation, synchronous copies, queries of the
  * legacy stream): CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED when a capture that this thread's mode

@@ -274,23 +274,23 @@ download_chunk(void *dst, CUdeviceptr src, size_t size, struct genie_stream *str
 	       uint64_t *ret_ref, uint64_t *ret_ticket)
 {
 	struct genie_chan *chan = genie_client_chan();
-	struct genie_args_genieMemcpyDtoHBulk args = {
-		.src = src, .size = size, .stream = genie_stream_wire(stream)};
-	CUresult status;
+	struct genie_args_genieMemcpyDtoHBulk args = {.src = src, .size = size};
+	struct genie_args_genieMirrorBack mirror = {.addr = src, .size = size};
 	int error;
 
 	*ret_ticket = 0;
 	error = genie_chan_bulk_expect(chan, dst, size, ret_ref);
-	if (error == 0) {
-		args.ref = *ret_ref;
-		status = submit(GENIE_OP_genieMemcpyDtoHBulk, &args, stream, ret_ticket);
-	} else {
-		status = genie_chan_failed(error);
-	}
-	return status;
+	if (error != 0)
+		return genie_chan_failed(error);
+	args.ref = mirror.ref = *ret_ref;
+	if (stream == NULL)
+		return genie_call_ctx(GENIE_OP_genieMirrorBack, &mirror, NULL, ret_ticket);
+	args.stream = genie_stream_wire(stream);
+	return submit(GENIE_OP_genieMemcpyDtoHBulk, &args, stream, ret_ticket);
 }
 
-/* Pageable memory: several chunks in flight, returns when all data is there. */
+/* Pageable memory: several chunks in flight, returns when all data is there. @stream NULL: what
+ * the worker mirrors. */
 static CUresult
 download(void *dst, CUdeviceptr src, size_t size, struct genie_stream *stream)
 {
@@ -320,15 +320,17 @@ download(void *dst, CUdeviceptr src, size_t size, struct genie_stream *stream)
 			int error = genie_chan_bulk_wait(chan, inflight[received % slots].ref,
 							 inflight[received % slots].ticket);
 
-			if (error == 0)
-				genie_stream_known_done(stream, inflight[received % slots].ticket);
-			else if (status == CUDA_SUCCESS)
+			if (error != 0 && status == CUDA_SUCCESS)
 				status = genie_chan_failed(error);
+			else if (error == 0 && stream != NULL)
+				genie_stream_known_done(stream, inflight[received % slots].ticket);
 			received++;
 		}
 	}
 	slots_give(slots);
 	genie_count(&genie_thread_self()->round_trips);
+	if (stream == NULL) /* a part of a wait, which reports what there is */
+		return status;
 	return status == CUDA_SUCCESS ? genie_pending_error() : status;
 }
 
@@ -368,6 +370,40 @@ genie_copy_download(void *dst, CUdeviceptr src, size_t size, struct genie_stream
 	if (size <= GENIE_INLINE_MAX && genie_perf(GENIE_PERF_INLINE))
 		return download_inline(dst, src, size, stream);
 	return download(dst, src, size, stream);
+}
+
+CUresult
+genie_copy_mirror_down(void *dst, uint64_t addr, size_t size)
+{
+	return download(dst, addr, size, NULL);
+}
+
+CUresult
+genie_copy_mirror_up(uint64_t addr, const void *src, size_t size)
+{
+	struct genie_chan *chan = genie_client_chan();
+	CUresult status = CUDA_SUCCESS;
+
+	if (size <= GENIE_INLINE_MAX) {
+		struct genie_args_genieMirror args = {.addr = addr, .size = size, .data = src};
+
+		return genie_call_ctx(GENIE_OP_genieMirror, &args, NULL, NULL);
+	}
+	for (size_t done = 0; done < size && status == CUDA_SUCCESS;) {
+		size_t chunk = size - done < GENIE_BULK_CHUNK ? size - done : GENIE_BULK_CHUNK;
+		struct genie_args_genieMirrorBulk args = {.addr = addr + done, .size = chunk};
+		uint64_t ref = 0, ticket = 0;
+		int error = genie_chan_bulk_send(chan, (const char *)src + done, chunk, &ref);
+
+		if (error != 0)
+			return genie_chan_failed(error);
+		args.ref = ref;
+		status = genie_call_ctx(GENIE_OP_genieMirrorBulk, &args, NULL, &ticket);
+		if (ticket != 0)
+			genie_chan_bulk_sent(chan, ref, ticket);
+		done += chunk;
+	}
+	return status;
 }
 
 static CUresult

@@ -43,4 +43,9 @@ CUresult genie_copy_upload(CUdeviceptr dst, const void *src, size_t size,
 			   struct genie_stream *stream);
 CUresult genie_copy_download(void *dst, CUdeviceptr src, size_t size, struct genie_stream *stream);
 
+/* The same for memory that the worker mirrors: written at once there, in no stream's order; and
+ * read from what its last scan found. */
+CUresult genie_copy_mirror_up(uint64_t addr, const void *src, size_t size);
+CUresult genie_copy_mirror_down(void *dst, uint64_t addr, size_t size);
+
 #endif

@@ -174,14 +174,17 @@ genie_cuEventQuery(CUevent hEvent)
 	if (status != CUDA_SUCCESS)
 		return status;
 	if (atomic_load_explicit(&event->remote, memory_order_relaxed) ||
-	    !genie_perf(GENIE_PERF_PROGRESS))
-		return genie_call(GENIE_OP_cuEventQuery, &args);
+	    !genie_perf(GENIE_PERF_PROGRESS)) {
+		status = genie_call(GENIE_OP_cuEventQuery, &args);
+		return status == CUDA_SUCCESS ? genie_mirror_pull() : status;
+	}
 	/* First what is done, then what failed: a failure is published before the progress. */
 	if (!genie_event_known_done(event)) {
 		status = genie_pending_error();
 		return status == CUDA_SUCCESS ? CUDA_ERROR_NOT_READY : status;
 	}
-	return genie_pending_error();
+	status = genie_mirror_pull(); /* whoever polls reads the results next */
+	return status == CUDA_SUCCESS ? genie_pending_error() : status;
 }
 
 /* Nothing is pushed for such an event: ask until it is done. */
@@ -194,7 +197,7 @@ event_wait_remote(CUevent hEvent)
 
 	while ((status = genie_call(GENIE_OP_cuEventQuery, &args)) == CUDA_ERROR_NOT_READY)
 		nanosleep(&pause, NULL);
-	return status;
+	return status == CUDA_SUCCESS ? genie_mirror_pull() : status;
 }
 
 CUresult

@@ -2,7 +2,7 @@
  * Memory that host and device both use by its address, but do not share: __managed__ variables,
  * and over a network what is managed or mapped in the pinned window. The worker has its own bytes
  * at the same address. What the host changed is pushed before work that may read it, and what the
- * device wrote is pulled back after a wait for it.
+ * device wrote is pulled back after a wait for it; only what changed travels.
  */
 #ifndef GENIE_INTERPOSE_MIRROR_H
 #define GENIE_INTERPOSE_MIRROR_H
@@ -20,8 +20,10 @@ CUresult genie_mirror_add(uint64_t addr, size_t size, struct genie_ctx *ctx);
 /*
  * Mirrors a block of the pinned window: the worker's bytes at @addr and this process's at @live
  * (the same address, or registered memory of the program). The contents are this process's.
+ * @read_only: it may not be written here.
  */
-CUresult genie_mirror_add_window(uint64_t addr, void *live, size_t size, struct genie_ctx *ctx);
+CUresult genie_mirror_add_window(uint64_t addr, void *live, size_t size, struct genie_ctx *ctx,
+				 bool read_only);
 /* Stops it, if @addr is mirrored. */
 void genie_mirror_remove(uint64_t addr);
 

@@ -10,6 +10,7 @@
  */
 #include "interpose/memory.h"
 #include "interpose/mirror.h"
+#include "interpose/refuse.h"
 
 #include <errno.h>
 #include <string.h>
@@ -190,8 +191,8 @@ genie_pinned_mirror(const struct genie_mem *mem)
 	if (genie_pinned_shared() || mem->mirrored ||
 	    !genie_heap_mark_mirrored(&pinned.heap, mem->base))
 		return CUDA_SUCCESS;
-	return genie_mirror_add_window(mem->base, (void *)(uintptr_t)mem->base, mem->size,
-				       mem->ctx);
+	return genie_mirror_add_window(mem->base, (void *)(uintptr_t)mem->base, mem->size, mem->ctx,
+				       false);
 }
 
 CUresult
@@ -288,7 +289,8 @@ registered_device_pointer(const struct genie_mem *mem, uint64_t addr, CUdevicept
 		status = genie_pinned_alloc(mem->ctx, mem->size, GENIE_MEM_PINNED, 0, &twin);
 		if (status == CUDA_SUCCESS)
 			status = genie_mirror_add_window(twin, (void *)(uintptr_t)mem->base,
-							 mem->size, mem->ctx);
+							 mem->size, mem->ctx,
+							 mem->flags & CU_MEMHOSTREGISTER_READ_ONLY);
 		if (status == CUDA_SUCCESS)
 			genie_ranges_twin(&genie_registered, mem->base, twin);
 	}
@@ -349,6 +351,9 @@ genie_cuMemHostRegister_v2(void *p, size_t bytesize, unsigned int Flags)
 	if (p == NULL || bytesize == 0 || (Flags & ~(unsigned int)HOSTREGISTER_FLAGS) != 0 ||
 	    base + bytesize < base)
 		return CUDA_ERROR_INVALID_VALUE;
+	if ((Flags & CU_MEMHOSTREGISTER_IOMEMORY) != 0)
+		return genie_refuse("cuMemHostRegister of I/O memory",
+				    "it belongs to a device of this machine");
 	/* Whole pages are registered, so no other range may touch the same ones. */
 	if (genie_mem_find(base, &mem) ||
 	    genie_ranges_overlap(&genie_registered, base & ~(page - 1),

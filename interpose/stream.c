@@ -313,6 +313,37 @@ genie_stream_synchronize(struct genie_stream *stream)
 	return status == CUDA_SUCCESS ? genie_pending_error() : status;
 }
 
+static void
+look_at_stream(void *object, void *data)
+{
+	const struct genie_stream *stream = object;
+	bool *idle = data;
+
+	if (*idle && !stream->legacy)
+		*idle = stream_done(stream, stream_submitted_last(stream));
+}
+
+static void
+look_at_ctx(void *object, void *data)
+{
+	const struct genie_ctx *ctx = object;
+	bool *idle = data;
+
+	if (*idle && ctx->legacy != NULL &&
+	    atomic_load_explicit(&ctx->active, memory_order_acquire))
+		*idle = stream_done(ctx->legacy, stream_submitted_last(ctx->legacy));
+}
+
+bool
+genie_streams_idle(void)
+{
+	bool idle = true;
+
+	genie_object_each(GENIE_KIND_STREAM, look_at_stream, &idle);
+	genie_object_each(GENIE_KIND_CTX, look_at_ctx, &idle);
+	return idle;
+}
+
 /* ---- the entry points ---- */
 
 CUresult
@@ -377,7 +408,8 @@ genie_cuStreamQuery(CUstream hStream)
 		return status;
 	if (!genie_perf(GENIE_PERF_PROGRESS)) {
 		args.hStream = genie_stream_wire(stream);
-		return genie_call(GENIE_OP_cuStreamQuery, &args);
+		status = genie_call(GENIE_OP_cuStreamQuery, &args);
+		return status == CUDA_SUCCESS ? genie_mirror_pull() : status;
 	}
 	last = stream_submitted_last(stream);
 	mark = atomic_load_explicit(&stream->mark_ticket, memory_order_relaxed);
@@ -389,7 +421,9 @@ genie_cuStreamQuery(CUstream hStream)
 	status = genie_pending_error();
 	if (status != CUDA_SUCCESS)
 		return status;
-	return stream_done(stream, last) ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
+	if (!stream_done(stream, last))
+		return CUDA_ERROR_NOT_READY;
+	return genie_mirror_pull(); /* whoever polls reads the results next */
 }
 
 CUresult

@@ -293,6 +293,8 @@ genie_copy_abandon(struct genie_session *session, const struct genie_call *call)
 	const struct genie_args_genieMemcpyHtoDBulk *up = call->args;
 	const struct genie_args_genieMemcpyDtoHBulk *down = call->args;
 	const struct genie_args_genieImageBulk *image = call->args;
+	const struct genie_args_genieMirrorBulk *mirror = call->args;
+	const struct genie_args_genieMirrorBack *back = call->args;
 	uint64_t ticket = session->cmd->ticket;
 	void *ptr = NULL;
 
@@ -301,9 +303,19 @@ genie_copy_abandon(struct genie_session *session, const struct genie_call *call)
 		if (!genie_port_bulk_in(session->port, up->ref, up->size, &ptr))
 			genie_port_bulk_in_done(session->port, up->ref, up->size, ticket);
 		break;
+	case GENIE_OP_genieMirrorBulk:
+		if (!genie_port_bulk_in(session->port, mirror->ref, mirror->size, &ptr))
+			genie_port_bulk_in_done(session->port, mirror->ref, mirror->size, ticket);
+		break;
 	case GENIE_OP_genieImageBulk:
 		if (!genie_port_bulk_in(session->port, image->ref, image->size, &ptr))
 			genie_port_bulk_in_done(session->port, image->ref, image->size, ticket);
+		break;
+	case GENIE_OP_genieMirrorBack:
+		if (genie_port_bulk_out(session->port, back->ref, back->size, &ptr))
+			break;
+		memset(ptr, 0, back->size);
+		genie_port_bulk_out_ready(session->port, back->ref, back->size, ptr, ticket);
 		break;
 	case GENIE_OP_genieMemcpyDtoHBulk:
 		if (genie_port_bulk_out(session->port, down->ref, down->size, &ptr))

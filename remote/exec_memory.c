@@ -4,7 +4,6 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "remote/complete.h"
@@ -159,28 +158,4 @@ genie_exec_geniePinnedUnmap(struct genie_session *session, struct genie_args_gen
 	if (!genie_memory_pinned(session, args->addr, args->size))
 		return CUDA_ERROR_INVALID_VALUE;
 	return genie_mapping_remove_later(session, args->addr, args->size);
-}
-
-/* ---- host memory that the device sees but that is not shared: sent to and fro ---- */
-
-CUresult
-genie_exec_genieMirror(struct genie_session *session, struct genie_args_genieMirror *args)
-{
-	if (!args->size)
-		return CUDA_SUCCESS;
-	if (!genie_memory_pinned(session, args->addr, args->size))
-		return CUDA_ERROR_INVALID_VALUE;
-	memcpy((void *)(uintptr_t)args->addr, args->data, args->size);
-	return CUDA_SUCCESS;
-}
-
-CUresult
-genie_exec_genieMirrorBack(struct genie_session *session, struct genie_args_genieMirrorBack *args)
-{
-	if (!args->size)
-		return CUDA_SUCCESS;
-	if (!genie_memory_pinned(session, args->addr, args->size))
-		return CUDA_ERROR_INVALID_VALUE;
-	memcpy(args->data, (void *)(uintptr_t)args->addr, args->size);
-	return CUDA_SUCCESS;
 }

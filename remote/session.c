@@ -13,6 +13,7 @@
 #include "remote/exec.h"
 #include "remote/mapping.h"
 #include "remote/memory.h"
+#include "remote/mirror.h"
 #include "remote/stage.h"
 #include "remote/store.h"
 #include "wire/codec.h"
@@ -89,6 +90,7 @@ genie_session_fini(struct genie_session *session)
 			genie_ctx_free(session, session->ctxs[i]);
 	genie_objects_fini(&session->objects);
 	genie_stage_fini(session);
+	genie_mirror_fini(session);
 	genie_memory_fini(session);
 	genie_credit_fini(session);
 	genie_address_fini(session);

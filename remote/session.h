@@ -30,6 +30,7 @@ struct genie_ledger;
 struct genie_ledger_entry;
 struct genie_store;
 struct genie_memory;
+struct genie_mirror;
 struct genie_reply_stage;
 struct genie_session;
 
@@ -111,6 +112,8 @@ struct genie_session {
 	struct genie_memory *memory;       /* exec_memory.c */
 	struct genie_addresses *addresses; /* address.c */
 	struct genie_credit *credit;       /* credit.c */
+	struct genie_mirror *mirrors;      /* mirror.c */
+	uint32_t mirror_count;
 	struct genie_reply_stage *stage;   /* stage.c */
 	struct genie_store *store;         /* store.c */
 	const struct genie_broker *broker; /* share.c; NULL: nothing can be shared */

@@ -228,6 +228,7 @@ descriptor_first(int sock)
 						CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0));
 	int *memory = map_handle(handle, &base);
 	CUDA(cudaMemcpy(memory, numbers().data(), count * sizeof(int), cudaMemcpyHostToDevice));
+	CUDA(cudaDeviceSynchronize()); /* a copy may return before the data is there */
 	char byte = 'd';
 	say(sock, &byte, 1, fd);
 	close(fd);

@@ -336,26 +336,6 @@ Test(exec_memory, pinned_ranges_are_checked_and_unregistered_late)
 	cr_assert_eq(device.unregisters, 1);
 }
 
-Test(exec_memory, mirror_writes_only_inside_the_window)
-{
-	char data[100] = "hello";
-	char back[100] = "";
-	struct genie_args_genieMirror up = {
-		.addr = (uintptr_t)fake.pinned + 50, .size = sizeof(data), .data = data};
-	struct genie_args_genieMirrorBack down = {
-		.addr = up.addr, .size = sizeof(back), .data = back};
-
-	cr_assert_eq(fake_call(GENIE_OP_genieMirror, &up, 0), 0);
-	cr_assert_eq(fake_call(GENIE_OP_genieMirrorBack, &down, 0), 0);
-	cr_assert_str_eq(back, "hello");
-	up.addr = (uintptr_t)fake.pinned + FAKE_PINNED_SIZE - 10;
-	cr_assert_eq(fake_call(GENIE_OP_genieMirror, &up, 0), 0);
-	cr_assert_eq(fake.error.status, CUDA_ERROR_INVALID_VALUE);
-	down.addr = (uintptr_t)data;
-	cr_assert_eq(fake_call(GENIE_OP_genieMirrorBack, &down, 0), 0);
-	cr_assert_eq(fake.reply.status, CUDA_ERROR_INVALID_VALUE);
-}
-
 /* ---- the fence ---- */
 
 static void
