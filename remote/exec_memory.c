@@ -39,19 +39,43 @@ genie_memory_fini(struct genie_session *session)
 
 /* ---- device memory ---- */
 
+/* The devices that may use memory of @device: itself, and those the driver says reach it. Asked
+ * once; the client's peer access is bookkeeping on top. */
+static size_t
+access_list(struct genie_session *session, int device, CUmemAccessDesc *list)
+{
+	const struct genie_driver *drv = session->drv;
+	uint8_t *reach = session->memory->reach[device];
+	size_t count = 0;
+
+	for (int i = 0; i < session->device_count; i++) {
+		int can = i == device;
+
+		if (!reach[i] && i != device &&
+		    drv->cuDeviceCanAccessPeer(&can, i, device) != CUDA_SUCCESS)
+			can = 0;
+		if (!reach[i])
+			reach[i] = can ? 2 : 1; /* 0: not asked yet */
+		if (reach[i] == 2)
+			list[count++] = (CUmemAccessDesc){
+				.location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = i},
+				.flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
+	}
+	return count;
+}
+
 static CUresult
 pages_map(struct genie_session *session, const struct genie_mapping *mapping)
 {
 	const struct genie_driver *drv = session->drv;
-	const CUmemAccessDesc access = {
-		.location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = mapping->device},
-		.flags = CU_MEM_ACCESS_FLAGS_PROT_READWRITE};
+	CUmemAccessDesc access[GENIE_DEVICES_MAX];
+	size_t count = access_list(session, mapping->device, access);
 	CUresult status;
 
 	status = drv->cuMemMap(mapping->addr, mapping->size, 0, mapping->pages->handle, 0);
 	if (status != CUDA_SUCCESS)
 		return status;
-	status = drv->cuMemSetAccess(mapping->addr, mapping->size, &access, 1);
+	status = drv->cuMemSetAccess(mapping->addr, mapping->size, access, count);
 	if (status == CUDA_SUCCESS)
 		status = genie_mapping_add(session, mapping);
 	if (status != CUDA_SUCCESS)

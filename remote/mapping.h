@@ -35,6 +35,8 @@ struct genie_memory {
 	size_t count, room;
 	uint64_t unmaps;           /* numbers given out */
 	uint64_t *mapped, *credit; /* by device, in the session's entry of the ledger */
+	/* The issuing thread's: may device [1] use memory of device [0]? See access_list(). */
+	uint8_t reach[GENIE_DEVICES_MAX][GENIE_DEVICES_MAX];
 };
 
 /* The mapping that contains @addr; false: none. */
