@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "interpose/stats.h"
+#include "interpose/visible.h"
 #include "wire/codec.h"
 
 #define SERVERS_MAX 4096 /* bytes of GENIE_SERVER */
@@ -156,6 +157,14 @@ client_fork_child(void)
 	}
 }
 
+static bool
+variable_is_one(const char *name)
+{
+	const char *value = getenv(name);
+
+	return value && !strcmp(value, "1");
+}
+
 static void
 settings_read(void)
 {
@@ -163,6 +172,12 @@ settings_read(void)
 
 	genie_log_init("genie");
 	genie_client.sync = sync && *sync && strcmp(sync, "0") != 0;
+	genie_client.launch_blocking = variable_is_one("CUDA_LAUNCH_BLOCKING");
+	/* CUDA programming guide, 5.2.2: what of an image counts. */
+	if (variable_is_one("CUDA_DISABLE_PTX_JIT") || variable_is_one("CUDA_DISABLE_JIT"))
+		genie_client.kinds_unwanted = GENIE_IMAGE_PTX;
+	else if (variable_is_one("CUDA_FORCE_PTX_JIT") || variable_is_one("CUDA_FORCE_JIT"))
+		genie_client.kinds_unwanted = GENIE_IMAGE_SASS;
 	perf_parse(getenv("GENIE_PERF"));
 	genie_stats_init();
 	pthread_atfork(NULL, NULL, client_fork_child);
@@ -226,40 +241,29 @@ servers_connect_locked(struct genie_chan **ret_chan)
 	return error;
 }
 
-/*
- * CUDA_VISIBLE_DEVICES as far as it can be honoured without renumbering: nothing, or the first n
- * devices. Every other value leaves all devices visible, and says so.
- */
+/* Which devices the program sees: CUDA_VISIBLE_DEVICES. 0 or -ENOMEM. */
 static int
-visible_devices(int count)
+devices_choose_locked(const struct genie_device_info *devices)
 {
-	const char *list = getenv("CUDA_VISIBLE_DEVICES");
-	int visible = 0;
-	char *end;
+	const char *order = getenv("CUDA_DEVICE_ORDER");
+	struct genie_device_info *visible;
+	int count;
 
-	if (!list)
-		return count;
-	if (!strncmp(list, "GPU-", 4) || !strncmp(list, "MIG-", 4)) {
-		genie_warn("CUDA_VISIBLE_DEVICES=%s: names are not supported yet: all devices of "
-			   "the server are visible",
-			   list);
-		return count;
+	count = genie_visible_devices(
+		getenv("CUDA_VISIBLE_DEVICES"), order && !strcmp(order, "PCI_BUS_ID"), devices,
+		(int)genie_client.welcome->device_count, genie_client.device_order);
+	/* Kept to the end of the process: contexts point into it. */
+	visible = calloc((size_t)count + 1, sizeof(*visible));
+	if (!visible)
+		return -ENOMEM;
+	for (int i = 0; i < count; i++) {
+		visible[i] = devices[genie_client.device_order[i]];
+		visible[i].image_kinds &= ~genie_client.kinds_unwanted;
 	}
-	while (*list) {
-		long device = strtol(list, &end, 10);
-
-		if (end == list || device < 0 || device >= count)
-			break; /* as the driver does: the list ends at the first bad entry */
-		if (device != visible) {
-			genie_warn("CUDA_VISIBLE_DEVICES=%s is not supported yet: all devices of "
-				   "the server are visible",
-				   getenv("CUDA_VISIBLE_DEVICES"));
-			return count;
-		}
-		visible++;
-		list = end + (*end == ',');
-	}
-	return visible;
+	genie_client.server_devices = devices;
+	genie_client.devices = visible;
+	genie_client.device_count = count;
+	return 0;
 }
 
 int
@@ -284,8 +288,9 @@ genie_client_connect(void)
 		goto out;
 	}
 	genie_client.welcome = genie_chan_welcome(chan);
-	genie_client.devices = genie_chan_devices(chan);
-	genie_client.device_count = visible_devices((int)genie_client.welcome->device_count);
+	error = devices_choose_locked(genie_chan_devices(chan));
+	if (error)
+		goto out;
 	atomic_store_explicit(&genie_client.chan, chan, memory_order_release);
 out:
 	pthread_mutex_unlock(&genie_client.lock);

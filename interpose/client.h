@@ -35,8 +35,12 @@ struct genie_client {
 	_Atomic int sticky;                /* CUDA_SUCCESS or what every call returns from now on */
 	bool forked;                       /* a child of an initialised process: every call fails */
 	bool sync;                         /* GENIE_SYNC=1 */
+	bool launch_blocking;              /* CUDA_LAUNCH_BLOCKING=1 */
+	uint32_t kinds_unwanted;           /* GENIE_IMAGE_*: CUDA_DISABLE_PTX_JIT and the like */
 	int device_count;
-	const struct genie_device_info *devices;
+	const struct genie_device_info *devices;        /* those the program sees (visible.h) */
+	const struct genie_device_info *server_devices; /* all; NVML has its own numbers */
+	int device_order[GENIE_DEVICES_MAX];            /* the server's number of each device */
 	const struct genie_welcome *welcome;
 	/* 0 while every entry point may go on: initialised, not forked, no sticky error. */
 	_Atomic int gate;
@@ -48,6 +52,22 @@ struct genie_stream;
 struct genie_mempool;
 
 extern struct genie_client genie_client;
+
+/* What the server calls a device of ours. */
+static inline int
+genie_device_wire(int device)
+{
+	return genie_client.device_order[device];
+}
+/* The other way; -1: one that the program does not see. */
+static inline int
+genie_device_from_wire(int device)
+{
+	for (int i = 0; i < genie_client.device_count; i++)
+		if (genie_client.device_order[i] == device)
+			return i;
+	return -1;
+}
 
 /* Connects if nothing is connected yet. 0, or negative errno (the cause was logged once). For
  * cuInit, NVML and cuDriverGetVersion; everything else runs behind genie_enter(). */
@@ -231,6 +251,8 @@ struct genie_ctx {
 	uint64_t limits[16];   /* index = CUlimit; relaxed atomics */
 	unsigned int api_version;
 	_Atomic int cache_config, shared_config;
+	_Atomic uint64_t
+		gate; /* event that streams made from now on wait for, or 0 (ctx_event.c) */
 };
 /* The current context of the thread, or NULL (then the stub returns CUDA_ERROR_INVALID_CONTEXT). */
 struct genie_ctx *genie_ctx_current(void);

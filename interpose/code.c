@@ -179,6 +179,16 @@ file_read(const char *path, char **ret_data, size_t *ret_size)
 }
 
 CUresult
+genie_code_read_file(const char *path, void **ret_data, size_t *ret_size)
+{
+	char *data = NULL;
+	CUresult status = file_read(path, &data, ret_size);
+
+	*ret_data = data;
+	return status;
+}
+
+CUresult
 genie_code_load_file(const char *path, struct genie_code **ret_code)
 {
 	struct genie_image image;
@@ -476,4 +486,15 @@ genie_code_upload(struct genie_code *code, int device, const char *what,
 		memcpy(ret_hash, entry->hash, GENIE_HASH_SIZE);
 	pthread_mutex_unlock(&code->lock);
 	return status;
+}
+
+CUresult
+genie_code_send(const void *data, size_t size, uint8_t ret_hash[GENIE_HASH_SIZE])
+{
+	struct sha256_ctx sha;
+
+	sha256_init(&sha);
+	sha256_update(&sha, size, data);
+	sha256_digest(&sha, GENIE_HASH_SIZE, ret_hash);
+	return image_send(ret_hash, data, size);
 }

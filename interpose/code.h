@@ -63,4 +63,9 @@ bool genie_code_prints(struct genie_code *code);
 CUresult genie_code_upload(struct genie_code *code, int device, const char *what,
 			   uint8_t ret_hash[GENIE_HASH_SIZE]);
 
+/* The whole file with a NUL behind it; free with free(). CUDA_ERROR_FILE_NOT_FOUND. */
+CUresult genie_code_read_file(const char *path, void **ret_data, size_t *ret_size);
+/* Makes sure that the server has these bytes; their name is @ret_hash. */
+CUresult genie_code_send(const void *data, size_t size, uint8_t ret_hash[GENIE_HASH_SIZE]);
+
 #endif

@@ -63,7 +63,7 @@ ctx_activate_locked(struct genie_ctx *ctx)
 {
 	struct genie_args_genieCtxCreate args = {
 		.ctx = genie_ctx_handle(ctx),
-		.device = ctx->device,
+		.device = genie_device_wire(ctx->device),
 		.flags = ctx->flags | (ctx->primary ? CTX_PRIMARY : 0),
 	};
 	CUresult status = genie_call_ctx(GENIE_OP_genieCtxCreate, &args, ctx, NULL);

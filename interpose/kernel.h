@@ -45,6 +45,7 @@ struct genie_module {
 	bool loaded;                   /* the worker knows it */
 	struct genie_function *functions;
 	struct genie_global *globals;
+	struct genie_texref *references; /* texref.c */
 };
 
 struct genie_library {
@@ -73,6 +74,7 @@ struct genie_function {
 	_Atomic bool ready;             /* the worker knows it: everything up to here was sent */
 	struct genie_function *next;    /* of the same kernel */
 	struct genie_function *sibling; /* of the same module; guarded by the module's lock */
+	struct genie_old_launch *old;   /* launch_old.c */
 };
 
 /* module.c */
@@ -89,6 +91,15 @@ CUresult genie_module_load_locked(struct genie_module *module, const char *what)
 /* Address and size of a variable; either may be NULL. */
 CUresult genie_module_global(struct genie_module *module, const char *name, CUdeviceptr *ret_addr,
 			     size_t *ret_size);
+
+struct genie_jit;
+/* Whether the device's compiler takes @image; the answers go where @jit says. */
+CUresult genie_module_try(struct genie_ctx *ctx, const void *image, size_t size,
+			  const struct genie_jit *jit);
+
+/* texref.c: the texture and surface references of a module that goes, or whose context does. */
+void genie_texref_free_module(struct genie_module *module);
+void genie_texref_forget_locked(struct genie_module *module);
 
 /* library.c */
 /* The module of a library in a context, made if needed. NULL: out of memory. */

@@ -311,8 +311,12 @@ launch_submit(CUfunction handle, const struct genie_launch *launch)
 		return genie_chan_failed(-ECONNRESET);
 	genie_launch_encode(cmd + 1, function, stream->object.token, launch, buffer, params_size);
 	genie_count(&thread->launches);
-	return genie_commit(thread, cmd, GENIE_OP_genieLaunch, len, function->object.ctx, stream,
-			    NULL);
+	status = genie_commit(thread, cmd, GENIE_OP_genieLaunch, len, function->object.ctx, stream,
+			      NULL);
+	if (__builtin_expect(genie_client.launch_blocking, 0) && status == CUDA_SUCCESS &&
+	    !genie_stream_capturing(stream))
+		status = genie_stream_synchronize(stream);
+	return status;
 }
 
 /* ---- the entry points ---- */

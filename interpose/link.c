@@ -466,3 +466,39 @@ genie_link_ptx(const char *const *texts, size_t count, char **ret_text, size_t *
 	*ret_size = linker.len;
 	return 0;
 }
+
+/* Functions that the device itself supplies. */
+static bool
+is_supplied(const struct text *name)
+{
+	static const char *const supplied[] = {"vprintf", "__assertfail", "malloc", "free"};
+
+	for (size_t i = 0; i < sizeof(supplied) / sizeof(supplied[0]); i++)
+		if (text_is(name, supplied[i]))
+			return true;
+	return false;
+}
+
+int
+genie_link_undefined(const char *text, char *ret_name, size_t size)
+{
+	struct linker linker = {0};
+	int found = read_module(&linker, text, 0);
+
+	if (found == 0)
+		resolve(&linker);
+	for (size_t i = 0; i < linker.count && found == 0; i++) {
+		const struct statement *statement = &linker.statements[i];
+		bool needed = statement->kind == KIND_PROTOTYPE || statement->kind == KIND_VARIABLE;
+
+		/* .extern .shared is memory that a launch gives */
+		if (!needed || statement->dropped || statement->linkage != LINKAGE_EXTERN ||
+		    is_supplied(&statement->name) ||
+		    memmem(statement->text.start, statement->text.len, ".shared", 7) != NULL)
+			continue;
+		snprintf(ret_name, size, "%.*s", (int)statement->name.len, statement->name.start);
+		found = 1;
+	}
+	free(linker.statements);
+	return found;
+}

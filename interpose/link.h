@@ -15,4 +15,8 @@
  */
 int genie_link_ptx(const char *const *texts, size_t count, char **ret_text, size_t *ret_size);
 
+/* 1: @text needs a function or variable that it does not define, whose name goes to @ret_name; 0:
+ * it is complete; negative errno. */
+int genie_link_undefined(const char *text, char *ret_name, size_t size);
+
 #endif

@@ -67,7 +67,7 @@ static int
 device_map(void *data, uint64_t addr, uint64_t size)
 {
 	struct genie_args_genieMemMap args = {
-		.addr = addr, .size = size, .device = heap_device(data)};
+		.addr = addr, .size = size, .device = genie_device_wire(heap_device(data))};
 
 	return status_errno(genie_call_ctx(GENIE_OP_genieMemMap, &args, NULL, NULL));
 }
@@ -123,7 +123,7 @@ device_credit(void *data, uint64_t want)
 {
 	size_t granted = 0;
 	struct genie_args_genieMemCredit args = {
-		.device = heap_device(data), .want = want, .granted = &granted};
+		.device = genie_device_wire(heap_device(data)), .want = want, .granted = &granted};
 	CUresult status = genie_call_ctx(GENIE_OP_genieMemCredit, &args, NULL, NULL);
 
 	return status == CUDA_SUCCESS ? granted : 0;

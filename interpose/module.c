@@ -2,6 +2,7 @@
  * Modules: code in one context. Loading reads the image here; the worker gets it with the first
  * function that is launched, or the first variable that is asked for.
  */
+#include "interpose/jit.h"
 #include "interpose/kernel.h"
 #include "interpose/mirror.h"
 
@@ -44,6 +45,7 @@ genie_module_free(struct genie_module *module)
 		next_function = function->sibling;
 		if (function->kernel == NULL)
 			free(function->attrs);
+		free(function->old);
 		genie_object_free(function);
 	}
 	for (global = module->globals; global != NULL; global = next_global) {
@@ -52,6 +54,7 @@ genie_module_free(struct genie_module *module)
 		genie_mem_remove_global(global->addr);
 		free(global);
 	}
+	genie_texref_free_module(module);
 	genie_code_unref(module->code);
 	pthread_mutex_destroy(&module->lock);
 	genie_object_free(module);
@@ -209,6 +212,7 @@ forget_module(void *object, void *data)
 	for (struct genie_function *function = module->functions; function != NULL;
 	     function = function->sibling)
 		atomic_store_explicit(&function->ready, false, memory_order_release);
+	genie_texref_forget_locked(module);
 	while (module->globals != NULL) { /* they will lie elsewhere */
 		global = module->globals;
 		module->globals = global->next;
@@ -269,18 +273,97 @@ module_compile(struct genie_module *module)
 										    : status;
 }
 
-/* Takes over @code. */
+/*
+ * Compiles with options and waits for it, because the program wants the log. @module NULL: only to
+ * see whether it works.
+ */
 static CUresult
-module_make(struct genie_code *code, CUmodule *ret_module)
+compile_with_options(struct genie_ctx *ctx, struct genie_module *module, const uint8_t *hash,
+		     unsigned int flags, const struct genie_jit *jit)
+{
+	char *logs = calloc(2, GENIE_JIT_LOG_MAX + 1);
+	struct genie_jit_report report = {0};
+	int result = CUDA_ERROR_UNKNOWN;
+	struct genie_args_genieModuleLoadEx args = {
+		.module = module != NULL ? module_handle(module) : NULL,
+		.hash = hash,
+		.flags = flags,
+		.options = jit->options,
+		.values = jit->values,
+		.count = jit->count,
+		.info = logs,
+		.info_size = genie_jit_room(jit, 0),
+		.error_size = genie_jit_room(jit, 1),
+		.report = (unsigned char *)&report,
+		.result = &result,
+	};
+	CUresult status;
+
+	if (logs == NULL)
+		return CUDA_ERROR_OUT_OF_MEMORY;
+	args.error = logs + GENIE_JIT_LOG_MAX + 1;
+	status = genie_call_ctx(GENIE_OP_genieModuleLoadEx, &args, ctx, NULL);
+	if (status == CUDA_SUCCESS) {
+		genie_jit_answer(jit, &report, logs, args.error);
+		status = (CUresult)result;
+	}
+	free(logs);
+	return status;
+}
+
+CUresult
+genie_module_try(struct genie_ctx *ctx, const void *image, size_t size, const struct genie_jit *jit)
+{
+	uint8_t hash[GENIE_HASH_SIZE];
+	CUresult status = genie_code_send(image, size, hash);
+
+	return status == CUDA_SUCCESS ? compile_with_options(ctx, NULL, hash, 0, jit) : status;
+}
+
+static CUresult
+module_compile_options(struct genie_module *module, const struct genie_jit *jit)
+{
+	uint8_t hash[GENIE_HASH_SIZE];
+	unsigned int flags = 0;
+	CUresult status;
+
+	pthread_mutex_lock(&module->lock);
+	status = genie_code_upload(module->code, module->object.ctx->device, "a module", hash);
+	if (genie_code_prints(module->code))
+		flags = GENIE_MODULE_PRINTS;
+	if (status == CUDA_SUCCESS)
+		status = compile_with_options(module->object.ctx, module, hash, flags, jit);
+	module->loaded = status == CUDA_SUCCESS;
+	pthread_mutex_unlock(&module->lock);
+	return status;
+}
+
+/* Does the device take it? */
+static CUresult
+module_check(struct genie_code *code, const struct genie_ctx *ctx)
+{
+	CUresult status = genie_code_check(code, ctx->device, "a module");
+	bool is_text = code->image.form == GENIE_IMAGE_FORM_PTX;
+
+	if (status != CUDA_ERROR_NO_BINARY_FOR_GPU || !is_text)
+		return status;
+	if (genie_client.kinds_unwanted & GENIE_IMAGE_PTX)
+		return CUDA_ERROR_JIT_COMPILATION_DISABLED;
+	/* for a newer device */
+	return genie_client.devices[ctx->device].image_kinds & GENIE_IMAGE_PTX
+		       ? CUDA_ERROR_INVALID_PTX
+		       : status;
+}
+
+/* Takes over @code. @jit: NULL without options. */
+static CUresult
+module_make(struct genie_code *code, const struct genie_jit *jit, CUmodule *ret_module)
 {
 	struct genie_ctx *ctx = genie_ctx_current();
 	struct genie_module *module;
 	CUresult status;
 
-	status = genie_code_check(code, ctx->device, "a module");
-	if (status == CUDA_ERROR_NO_BINARY_FOR_GPU && code->image.form == GENIE_IMAGE_FORM_PTX &&
-	    (genie_client.devices[ctx->device].image_kinds & GENIE_IMAGE_PTX) != 0)
-		status = CUDA_ERROR_INVALID_PTX; /* for a newer device */
+	status = module_check(code, ctx);
 	if (status != CUDA_SUCCESS) {
 		genie_code_unref(code);
 		return status;
@@ -290,7 +373,9 @@ module_make(struct genie_code *code, CUmodule *ret_module)
 		genie_code_unref(code);
 		return CUDA_ERROR_OUT_OF_MEMORY;
 	}
-	if (code->image.form == GENIE_IMAGE_FORM_PTX)
+	if (jit != NULL)
+		status = module_compile_options(module, jit);
+	else if (code->image.form == GENIE_IMAGE_FORM_PTX)
 		status = module_compile(module);
 	if (status != CUDA_SUCCESS) {
 		genie_module_free(module);
@@ -300,8 +385,8 @@ module_make(struct genie_code *code, CUmodule *ret_module)
 	return CUDA_SUCCESS;
 }
 
-CUresult
-genie_cuModuleLoadData(CUmodule *module, const void *image)
+static CUresult
+module_load_data(CUmodule *module, const void *image, const struct genie_jit *jit)
 {
 	struct genie_code *code;
 	CUresult status;
@@ -311,52 +396,25 @@ genie_cuModuleLoadData(CUmodule *module, const void *image)
 	if (module == NULL || image == NULL)
 		return CUDA_ERROR_INVALID_VALUE;
 	status = genie_code_new(image, false, &code);
-	return status == CUDA_SUCCESS ? module_make(code, module) : status;
+	return status == CUDA_SUCCESS ? module_make(code, jit, module) : status;
 }
 
-/* Nothing is compiled here, so the logs stay empty and the time is nothing. */
-static void
-jit_options_answer(unsigned int count, const CUjit_option *options, void **values)
+CUresult
+genie_cuModuleLoadData(CUmodule *module, const void *image)
 {
-	char *info = NULL, *error = NULL;
-
-	if (options == NULL || values == NULL)
-		return;
-	for (unsigned int i = 0; i < count; i++) {
-		switch (options[i]) {
-		case CU_JIT_WALL_TIME:
-			values[i] = NULL; /* a float of 0 */
-			break;
-		case CU_JIT_INFO_LOG_BUFFER:
-			info = values[i];
-			break;
-		case CU_JIT_ERROR_LOG_BUFFER:
-			error = values[i];
-			break;
-		default:
-			break;
-		}
-	}
-	for (unsigned int i = 0; i < count; i++) {
-		char *log = options[i] == CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES    ? info
-			    : options[i] == CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES ? error
-									       : NULL;
-
-		if (log != NULL && (uintptr_t)values[i] > 0) {
-			log[0] = '\0';
-			values[i] = NULL; /* bytes written */
-		}
-	}
+	return module_load_data(module, image, NULL);
 }
 
 CUresult
 genie_cuModuleLoadDataEx(CUmodule *module, const void *image, unsigned int numOptions,
 			 CUjit_option *options, void **optionValues)
 {
-	CUresult status = genie_cuModuleLoadData(module, image);
+	struct genie_jit jit;
+	CUresult status = genie_jit_read(&jit, numOptions, options, optionValues);
 
-	jit_options_answer(numOptions, options, optionValues);
-	return status;
+	if (status != CUDA_SUCCESS)
+		return status;
+	return module_load_data(module, image, numOptions != 0 ? &jit : NULL);
 }
 
 CUresult
@@ -376,7 +434,7 @@ genie_cuModuleLoad(CUmodule *module, const char *fname)
 	if (module == NULL)
 		return CUDA_ERROR_INVALID_VALUE;
 	status = genie_code_load_file(fname, &code);
-	return status == CUDA_SUCCESS ? module_make(code, module) : status;
+	return status == CUDA_SUCCESS ? module_make(code, NULL, module) : status;
 }
 
 CUresult

@@ -13,7 +13,7 @@ device_info(nvmlDevice_t device)
 {
 	int ordinal = genie_nvml_device(device);
 
-	return ordinal < 0 ? NULL : &genie_client.devices[ordinal];
+	return ordinal < 0 ? NULL : &genie_client.server_devices[ordinal];
 }
 
 /* Most answers: one number. NVML_SUCCESS, or what is wrong with the arguments. */

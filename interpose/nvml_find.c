@@ -8,7 +8,7 @@
 static unsigned int
 device_attr(int ordinal, CUdevice_attribute attribute)
 {
-	return (unsigned int)genie_client.devices[ordinal].attrs[attribute];
+	return (unsigned int)genie_client.server_devices[ordinal].attrs[attribute];
 }
 
 nvmlReturn_t
@@ -67,7 +67,7 @@ genie_nvmlDeviceGetHandleByUUIDV(const nvmlUUID_t *uuid, nvmlDevice_t *device)
 	if (uuid->type != NVML_UUID_TYPE_BINARY)
 		return NVML_ERROR_INVALID_ARGUMENT;
 	for (int i = 0; i < (int)genie_client.welcome->device_count; i++) {
-		if (!memcmp(genie_client.devices[i].uuid, uuid->value.bytes, 16)) {
+		if (!memcmp(genie_client.server_devices[i].uuid, uuid->value.bytes, 16)) {
 			*device = genie_nvml_handle(i);
 			return NVML_SUCCESS;
 		}

@@ -134,7 +134,7 @@ genie_cuMemExportToShareableHandle(void *shareableHandle, CUmemGenericAllocation
 		return status;
 	atomic_store(&in_use, true);
 	stub.size = handle->size;
-	stub.device = handle->device;
+	stub.device = genie_device_wire(handle->device);
 	stub.types = (uint32_t)handle->prop.requestedHandleTypes;
 	return stub_give(&stub, handleType, shareableHandle);
 }
@@ -155,6 +155,13 @@ memory_import(const uint8_t *id, uint32_t types, struct genie_memhandle **ret_ha
 		return CUDA_ERROR_OUT_OF_MEMORY;
 	args.handle = handle->object.token;
 	status = genie_call_ctx(GENIE_OP_genieShareImport, &args, NULL, NULL);
+	device = genie_device_from_wire(device);
+	if (status == CUDA_SUCCESS && device < 0) { /* CUDA_VISIBLE_DEVICES hides it */
+		struct genie_args_genieVmmRelease release = {.handle = args.handle};
+
+		(void)genie_call_ctx(GENIE_OP_genieVmmRelease, &release, NULL, NULL);
+		status = CUDA_ERROR_INVALID_DEVICE;
+	}
 	if (status != CUDA_SUCCESS) {
 		genie_object_free(handle);
 		return status;
@@ -390,7 +397,7 @@ genie_cuMemPoolExportToShareableHandle(void *handle_out, CUmemoryPool pool,
 	     handleType != CU_MEM_HANDLE_TYPE_FABRIC) ||
 	    !genie_mempool_export(pool, (unsigned int)handleType, stub.scope, &device))
 		return CUDA_ERROR_INVALID_VALUE;
-	stub.device = device;
+	stub.device = genie_device_wire(device);
 	return stub_give(&stub, handleType, handle_out);
 }
 
@@ -402,10 +409,9 @@ genie_cuMemPoolImportFromShareableHandle(CUmemoryPool *pool_out, void *handle,
 	struct share_stub stub;
 
 	if (pool_out == NULL || flags != 0 || !stub_take(handle, handleType, &stub) ||
-	    !is_magic(&stub, MAGIC_POOL) || stub.device < 0 ||
-	    stub.device >= genie_client.device_count)
+	    !is_magic(&stub, MAGIC_POOL) || genie_device_from_wire(stub.device) < 0)
 		return CUDA_ERROR_INVALID_VALUE;
-	*pool_out = genie_mempool_import(stub.scope, stub.device);
+	*pool_out = genie_mempool_import(stub.scope, genie_device_from_wire(stub.device));
 	return *pool_out != NULL ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
 

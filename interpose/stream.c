@@ -53,6 +53,7 @@ stream_create(struct genie_ctx *ctx, unsigned int flags, int priority,
 	struct genie_args_cuStreamCreateWithPriority args = {0};
 	CUstream handle;
 	CUresult status;
+	uint64_t gate;
 
 	if (!stream)
 		return CUDA_ERROR_OUT_OF_MEMORY;
@@ -73,6 +74,10 @@ stream_create(struct genie_ctx *ctx, unsigned int flags, int priority,
 		genie_object_free(stream);
 		return status;
 	}
+	/* acquire: pairs with the exchange in genie_cuCtxWaitEvent() */
+	gate = atomic_load_explicit(&ctx->gate, memory_order_acquire);
+	if (gate)
+		(void)genie_cuStreamWaitEvent(handle, (CUevent)(uintptr_t)gate, 0);
 	*ret_stream = stream;
 	return CUDA_SUCCESS;
 }

@@ -322,8 +322,8 @@ genie_cuMemCreate(CUmemGenericAllocationHandle *ret_handle, size_t size,
 	status = prop_check(prop);
 	if (status != CUDA_SUCCESS)
 		return status;
-	args.device = prop->location.id;
-	heap = genie_mem_device_heap(args.device);
+	args.device = genie_device_wire(prop->location.id);
+	heap = genie_mem_device_heap(prop->location.id);
 	if (heap == NULL || size > heap->size || genie_heap_credit_take(heap, size) != 0)
 		return CUDA_ERROR_OUT_OF_MEMORY;
 	handle = genie_object_new(GENIE_KIND_MEMHANDLE, sizeof(*handle), NULL);
@@ -331,7 +331,7 @@ genie_cuMemCreate(CUmemGenericAllocationHandle *ret_handle, size_t size,
 		genie_heap_credit_give(heap, size);
 		return CUDA_ERROR_OUT_OF_MEMORY;
 	}
-	genie_memhandle_adopt(handle, size, args.device, prop->requestedHandleTypes);
+	genie_memhandle_adopt(handle, size, prop->location.id, prop->requestedHandleTypes);
 	handle->foreign = false;
 	handle->prop = *prop;
 	handle->prop.allocFlags.compressionType = CU_MEM_ALLOCATION_COMP_NONE; /* a wish */
@@ -557,7 +557,7 @@ static CUresult
 access_set_locked(uint64_t addr, uint64_t size, int device, unsigned int flags)
 {
 	struct genie_args_genieVmmAccess args = {
-		.addr = addr, .size = size, .device = device, .flags = flags};
+		.addr = addr, .size = size, .device = genie_device_wire(device), .flags = flags};
 	CUresult status = genie_call_ctx(GENIE_OP_genieVmmAccess, &args, NULL, NULL);
 
 	for (uint64_t at = addr; status == CUDA_SUCCESS && at < addr + size;) {

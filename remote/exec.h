@@ -17,6 +17,18 @@ CUresult genie_launch_attrs(struct genie_session *session, CUlaunchAttribute *at
 /* Tokens of graph nodes become handles, in the memory of this command. */
 CUresult genie_nodes_find(struct genie_session *session, const CUgraphNode *nodes, size_t count);
 
+struct genie_stored;
+/* The image of that name: CUDA_ERROR_FILE_NOT_FOUND, or INVALID_IMAGE if a driver should not see
+ * it. Borrowed until the next call. */
+CUresult genie_image_find(struct genie_session *session, const unsigned char *hash,
+			  struct genie_stored **ret_image);
+
+/* The driver's module behind a token, or the status with which it could not be had. */
+CUresult genie_module_find(struct genie_session *session, CUmodule token, CUmodule *ret_handle);
+
+/* Makes tokens in a resource handles, in place, and checks its addresses. */
+CUresult genie_resource_find(struct genie_session *session, CUDA_RESOURCE_DESC *desc);
+
 /* Forgets a module and its functions, without the driver. */
 void genie_module_drop(struct genie_session *session, struct genie_object *object);
 

@@ -210,8 +210,8 @@ genie_exec_cuMipmappedArrayDestroy(struct genie_session *session,
 
 /* ---- textures and surfaces ---- */
 
-static CUresult
-resource_find(struct genie_session *session, CUDA_RESOURCE_DESC *desc)
+CUresult
+genie_resource_find(struct genie_session *session, CUDA_RESOURCE_DESC *desc)
 {
 	struct genie_object *object;
 	struct genie_box box;
@@ -248,7 +248,7 @@ genie_exec_cuTexObjectCreate(struct genie_session *session,
 	CUtexObject object = 0;
 	CUresult status;
 
-	status = resource_find(session, &desc);
+	status = genie_resource_find(session, &desc);
 	if (status == CUDA_SUCCESS)
 		status = session->drv->cuTexObjectCreate(&object, &desc, args->pTexDesc,
 							 args->pResViewDesc);
@@ -266,7 +266,7 @@ genie_exec_cuSurfObjectCreate(struct genie_session *session,
 	CUsurfObject object = 0;
 	CUresult status;
 
-	status = resource_find(session, &desc);
+	status = genie_resource_find(session, &desc);
 	if (status == CUDA_SUCCESS)
 		status = session->drv->cuSurfObjectCreate(&object, &desc);
 	if (status != CUDA_SUCCESS)

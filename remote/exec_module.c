@@ -7,6 +7,7 @@
 #include "remote/address.h"
 #include "remote/complete.h"
 #include "remote/exec.h"
+#include "remote/jit.h"
 #include "remote/store.h"
 
 #define FATBIN_MAGIC 0xba55ed50u
@@ -101,12 +102,12 @@ image_cut_short(const struct genie_stored *image)
 
 /* ---- modules ---- */
 
-static CUresult
-module_load(struct genie_session *session, const unsigned char *hash, CUmodule *ret_module)
+/* The image that a client names, if it is worth showing to a driver. */
+CUresult
+genie_image_find(struct genie_session *session, const unsigned char *hash,
+		 struct genie_stored **ret_image)
 {
 	struct genie_stored *image = genie_store_find(session->store, hash);
-	const char *why = NULL;
-	CUresult status;
 
 	if (!session->current)
 		return CUDA_ERROR_INVALID_CONTEXT;
@@ -114,7 +115,27 @@ module_load(struct genie_session *session, const unsigned char *hash, CUmodule *
 		return CUDA_ERROR_FILE_NOT_FOUND;
 	if (image_cut_short(image))
 		return CUDA_ERROR_INVALID_IMAGE;
-	status = session->drv->cuModuleLoadData(ret_module, image->data);
+	*ret_image = image;
+	return CUDA_SUCCESS;
+}
+
+/* @jit: NULL without options. */
+static CUresult
+module_load(struct genie_session *session, const unsigned char *hash, struct genie_jit_args *jit,
+	    CUmodule *ret_module)
+{
+	struct genie_stored *image = NULL;
+	const char *why = NULL;
+	CUresult status;
+
+	status = genie_image_find(session, hash, &image);
+	if (status != CUDA_SUCCESS)
+		return status;
+	if (jit)
+		status = session->drv->cuModuleLoadDataEx(ret_module, image->data, jit->count,
+							  jit->options, jit->values);
+	else
+		status = session->drv->cuModuleLoadData(ret_module, image->data);
 	if (status != CUDA_SUCCESS) {
 		if (session->backend->image_error)
 			why = session->backend->image_error();
@@ -124,35 +145,65 @@ module_load(struct genie_session *session, const unsigned char *hash, CUmodule *
 	return status;
 }
 
-/* The error of a module that cannot be loaded is told now, and again to each sync call that names
- * the module or a function of it. */
-CUresult
-genie_exec_genieModuleLoad(struct genie_session *session, struct genie_args_genieModuleLoad *args)
+/* Makes @token stand for a module that was loaded, or could not be. */
+static CUresult
+module_bind(struct genie_session *session, CUmodule token, CUmodule handle, unsigned int flags,
+	    CUresult status)
 {
 	struct genie_object *object = NULL;
-	struct module *module;
-	CUmodule handle = NULL;
-	CUresult status;
+	struct module *module = calloc(1, sizeof(*module));
 
-	module = calloc(1, sizeof(*module));
 	if (!module)
 		return CUDA_ERROR_OUT_OF_MEMORY;
-	status = module_load(session, args->hash, &handle);
-	if (args->flags & GENIE_MODULE_PRINTS)
+	if (flags & GENIE_MODULE_PRINTS)
 		atomic_store_explicit(&session->prints, true, memory_order_relaxed);
 	module->ctx = session->current;
 	module->handle = handle;
-	if (genie_object_bind(&session->objects, GENIE_KIND_MODULE, (uintptr_t)args->module, handle,
+	if (genie_object_bind(&session->objects, GENIE_KIND_MODULE, (uintptr_t)token, handle,
 			      &object)) {
 		free(module);
-		genie_session_broken(session, "module token %p cannot be named",
-				     (void *)args->module);
+		genie_session_broken(session, "module token %p cannot be named", (void *)token);
 		return CUDA_ERROR_INVALID_HANDLE;
 	}
 	object->state = module;
 	object->status = status;
 	object->ctx = session->current ? session->current->index : 0;
 	return status;
+}
+
+/* The error of a module that cannot be loaded is told now, and again to each sync call that names
+ * the module or a function of it. */
+CUresult
+genie_exec_genieModuleLoad(struct genie_session *session, struct genie_args_genieModuleLoad *args)
+{
+	CUmodule handle = NULL;
+	CUresult status = module_load(session, args->hash, NULL, &handle);
+
+	return module_bind(session, args->module, handle, args->flags, status);
+}
+
+CUresult
+genie_exec_genieModuleLoadEx(struct genie_session *session,
+			     struct genie_args_genieModuleLoadEx *args)
+{
+	struct genie_jit_args jit;
+	CUmodule handle = NULL;
+	CUresult status;
+
+	status = genie_jit_args_init(&jit, args->options, args->values, NULL, args->count,
+				     args->info, args->info_size, args->error, args->error_size);
+	if (status != CUDA_SUCCESS)
+		return status;
+	status = module_load(session, args->hash, &jit, &handle);
+	genie_jit_args_report(&jit, (struct genie_jit_report *)args->report);
+	*args->result = (int)status;
+	if (status != CUDA_SUCCESS)
+		return CUDA_SUCCESS; /* the answer says it, with the log */
+	if (!args->module) {
+		session->drv->cuModuleUnload(handle);
+		return CUDA_SUCCESS;
+	}
+	return module_bind(session, args->module, handle, args->flags, CUDA_SUCCESS);
 }
 
 /* Modules are unloaded when the kernels that were launched from them are done. */
@@ -223,6 +274,17 @@ module_find(struct genie_session *session, CUmodule token, struct module **ret_m
 		return CUDA_ERROR_INVALID_HANDLE;
 	*ret_module = object->state;
 	return (CUresult)object->status;
+}
+
+CUresult
+genie_module_find(struct genie_session *session, CUmodule token, CUmodule *ret_handle)
+{
+	struct module *module = NULL;
+	CUresult status = module_find(session, token, &module);
+
+	if (status == CUDA_SUCCESS)
+		*ret_handle = module->handle;
+	return status;
 }
 
 CUresult

@@ -32,6 +32,8 @@ genie_object_limit(enum genie_kind kind)
 	case GENIE_KIND_MIPARRAY:
 	case GENIE_KIND_TEXOBJ:
 	case GENIE_KIND_SURFOBJ:
+	case GENIE_KIND_TEXREF:
+	case GENIE_KIND_SURFREF:
 	case GENIE_KIND_MEMHANDLE:
 	case GENIE_KIND_USEROBJ:
 		return 1u << 17;

@@ -291,8 +291,23 @@ bool genie_cpu_format(CUarray_format format, size_t *ret_size, enum ptx_image_fo
 struct genie_cpu_function *genie_cpu_function_get(CUfunction handle);
 void genie_cpu_module_ref(struct genie_cpu_module *module);
 void genie_cpu_module_unref(struct genie_cpu_module *module);
+/* NULL: not a module. */
+struct genie_cpu_module *genie_cpu_module_get(CUmodule handle);
+/* The .texref or .surfref variable of that name, which holds a handle; NULL: none. */
+uint64_t *genie_cpu_module_reference(struct genie_cpu_module *module, const char *name,
+				     bool surface);
 /* Does @addr lie in a __managed__ variable? */
 bool genie_cpu_module_managed(uint64_t addr);
+
+/* ---- texture.c, texref.c ---- */
+
+CUresult genie_cpu_texture_new(const CUDA_RESOURCE_DESC *resource, const CUDA_TEXTURE_DESC *desc,
+			       unsigned long long *ret_handle);
+CUresult genie_cpu_surface_new(const CUDA_RESOURCE_DESC *resource, unsigned long long *ret_handle);
+void genie_cpu_texture_delete(unsigned long long handle);
+void genie_cpu_surface_delete(unsigned long long handle);
+/* The module goes, and its references with it. */
+void genie_cpu_texref_forget(const struct genie_cpu_module *module);
 
 /* ---- op.c ---- */
 
@@ -380,6 +395,7 @@ void genie_cpu_fill_context(struct genie_driver *drv);
 void genie_cpu_fill_memory(struct genie_driver *drv);
 void genie_cpu_fill_vmm(struct genie_driver *drv);
 void genie_cpu_fill_array(struct genie_driver *drv);
+void genie_cpu_fill_texref(struct genie_driver *drv);
 void genie_cpu_fill_texture(struct genie_driver *drv);
 void genie_cpu_fill_copy(struct genie_driver *drv);
 void genie_cpu_fill_set(struct genie_driver *drv);

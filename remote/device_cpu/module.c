@@ -101,12 +101,13 @@ genie_cpu_module_unref(struct genie_cpu_module *module)
 		free(function);
 	}
 	list_remove(module);
+	genie_cpu_texref_forget(module);
 	ptx_module_unload(module->ptx);
 	free(module);
 }
 
-static struct genie_cpu_module *
-get_module(CUmodule handle)
+struct genie_cpu_module *
+genie_cpu_module_get(CUmodule handle)
 {
 	return genie_cpu_is((void *)handle, GENIE_CPU_MODULE) ? (struct genie_cpu_module *)handle
 							      : NULL;
@@ -275,6 +276,7 @@ cpu_cuModuleLoadData(CUmodule *ret_module, const void *image)
 static void
 write_log(unsigned int count, CUjit_option *options, void **values)
 {
+	void **written = NULL;
 	char *buffer = NULL;
 	size_t size = 0;
 
@@ -282,10 +284,16 @@ write_log(unsigned int count, CUjit_option *options, void **values)
 		if (options[i] == CU_JIT_ERROR_LOG_BUFFER)
 			buffer = values[i];
 		else if (options[i] == CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES)
-			size = (size_t)(uintptr_t)values[i];
+			written = &values[i];
+		else if (options[i] == CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES)
+			values[i] = NULL; /* nothing to say */
 	}
-	if (buffer && size)
+	if (written)
+		size = (size_t)(uintptr_t)*written;
+	if (buffer && size) {
 		snprintf(buffer, size, "%s", image_error);
+		*written = (void *)strlen(buffer);
+	}
 }
 
 static CUresult
@@ -308,7 +316,7 @@ cpu_cuModuleLoadFatBinary(CUmodule *ret_module, const void *image)
 static CUresult
 cpu_cuModuleUnload(CUmodule handle)
 {
-	struct genie_cpu_module *module = get_module(handle);
+	struct genie_cpu_module *module = genie_cpu_module_get(handle);
 
 	if (!module)
 		return CUDA_ERROR_INVALID_HANDLE;
@@ -317,6 +325,12 @@ cpu_cuModuleUnload(CUmodule handle)
 		f->magic = 0;
 	genie_cpu_module_unref(module);
 	return genie_cpu_lost();
+}
+
+uint64_t *
+genie_cpu_module_reference(struct genie_cpu_module *module, const char *name, bool surface)
+{
+	return ptx_module_reference(module->ptx, name, surface);
 }
 
 static CUresult
@@ -362,7 +376,7 @@ module_function(struct genie_cpu_module *module, const char *name,
 static CUresult
 cpu_cuModuleGetFunction(CUfunction *ret_function, CUmodule handle, const char *name)
 {
-	struct genie_cpu_module *module = get_module(handle);
+	struct genie_cpu_module *module = genie_cpu_module_get(handle);
 	struct genie_cpu_function *function;
 	CUresult status;
 
@@ -382,7 +396,7 @@ cpu_cuModuleGetFunction(CUfunction *ret_function, CUmodule handle, const char *n
 static CUresult
 cpu_cuModuleGetFunctionCount(unsigned int *count, CUmodule handle)
 {
-	struct genie_cpu_module *module = get_module(handle);
+	struct genie_cpu_module *module = genie_cpu_module_get(handle);
 
 	if (!module)
 		return CUDA_ERROR_INVALID_HANDLE;
@@ -394,7 +408,7 @@ cpu_cuModuleGetFunctionCount(unsigned int *count, CUmodule handle)
 static CUresult
 cpu_cuModuleEnumerateFunctions(CUfunction *functions, unsigned int count, CUmodule handle)
 {
-	struct genie_cpu_module *module = get_module(handle);
+	struct genie_cpu_module *module = genie_cpu_module_get(handle);
 
 	if (!module)
 		return CUDA_ERROR_INVALID_HANDLE;
@@ -416,7 +430,7 @@ cpu_cuModuleEnumerateFunctions(CUfunction *functions, unsigned int count, CUmodu
 static CUresult
 cpu_cuModuleGetGlobal_v2(CUdeviceptr *ret_ptr, size_t *ret_size, CUmodule handle, const char *name)
 {
-	struct genie_cpu_module *module = get_module(handle);
+	struct genie_cpu_module *module = genie_cpu_module_get(handle);
 	uint64_t addr;
 	size_t size;
 

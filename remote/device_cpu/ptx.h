@@ -59,6 +59,8 @@ const char *ptx_module_kernel_name(const struct ptx_module *module, size_t i);
 /* A .global or .const variable; 0 or -1. */
 int ptx_module_global(const struct ptx_module *module, const char *name, uint64_t *ret_addr,
 		      size_t *ret_size);
+/* A .texref (.surfref) variable of that name: where its handle is; NULL: none. */
+uint64_t *ptx_module_reference(const struct ptx_module *module, const char *name, int surface);
 /* Does @addr lie in a .managed variable of it? */
 int ptx_module_managed(const struct ptx_module *module, uint64_t addr);
 

@@ -413,6 +413,31 @@ cpu_cuSurfObjectGetResourceDesc(CUDA_RESOURCE_DESC *desc, CUsurfObject handle)
 	return status;
 }
 
+CUresult
+genie_cpu_texture_new(const CUDA_RESOURCE_DESC *resource, const CUDA_TEXTURE_DESC *desc,
+		      unsigned long long *ret_handle)
+{
+	return cpu_cuTexObjectCreate(ret_handle, resource, desc, NULL);
+}
+
+CUresult
+genie_cpu_surface_new(const CUDA_RESOURCE_DESC *resource, unsigned long long *ret_handle)
+{
+	return cpu_cuSurfObjectCreate(ret_handle, resource);
+}
+
+void
+genie_cpu_texture_delete(unsigned long long handle)
+{
+	(void)texture_delete(handle, false);
+}
+
+void
+genie_cpu_surface_delete(unsigned long long handle)
+{
+	(void)texture_delete(handle, true);
+}
+
 void
 genie_cpu_fill_texture(struct genie_driver *drv)
 {

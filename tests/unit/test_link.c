@@ -124,3 +124,24 @@ Test(link, survives_damage)
 		free(text);
 	}
 }
+
+Test(link, what_is_missing_is_named)
+{
+	char name[32];
+
+	cr_assert_eq(genie_link_undefined(".version 7.0\n.target sm_52\n"
+					  ".extern .func (.param .b32 r) other (.param .b32 v);\n",
+					  name, sizeof(name)),
+		     1);
+	cr_assert_str_eq(name, "other");
+	cr_assert_eq(genie_link_undefined(".version 7.0\n.extern .global .u32 bias;\n"
+					  ".extern .func vprintf;\n",
+					  name, sizeof(name)),
+		     1);
+	cr_assert_str_eq(name, "bias");
+	cr_assert_eq(genie_link_undefined(".version 7.0\n.extern .shared .b8 memory[];\n"
+					  ".extern .func (.param .b32 r) vprintf (.param .b64 f);\n"
+					  ".visible .global .u32 bias;\n",
+					  name, sizeof(name)),
+		     0);
+}

@@ -82,6 +82,11 @@ def check_wire(function: Function) -> None:
             raise place.error(f"device address '{param.name}' of '{function.name}' cannot be "
                               "checked: say what is read or written, with its length in bytes, "
                               "or 'exec manual'")
+    for name in function.devices:
+        number = function.param(name)
+        assert number
+        if function.manual or number.ctype not in ("CUdevice", "int"):
+            raise place.error(f"'device {name}' is for generated calls, and for numbers of devices")
     if function.query and (function.cls != "sync" or function.manual):
         raise place.error("'query' is for generated sync calls")
 

@@ -78,6 +78,10 @@ def generated_call(function: Function) -> List[str]:
                         f"\t\treturn {lib.version_mismatch};"]
         elif direction.verb in ("handle", "frees"):
             out += handle_check(function, param, direction, lib)
+    for name in sorted(function.devices):
+        out += [f"\tif ({name} < 0 || {name} >= genie_client.device_count)",
+                "\t\treturn CUDA_ERROR_INVALID_DEVICE;",
+                f"\tgenie_args.{name} = genie_device_wire({name});"]
     for param in news:
         kind = kind_macro(function.directions[param.name].kind or "")
         variable = f"genie_{param.name}"
@@ -144,12 +148,15 @@ def stub(function: Function, target: Function) -> List[str]:
                 "\t\tgenie_thread->ptds = genie_ptds;", "\t}"]
     else:
         out += [f"\tif (genie_result == {lib.success})", wrap("\t\t" + call, "\t\t")]
+    if function.library == "cuda" and not target.steady:
+        out.append(f"\tgenie_error_log({string(function.name)}, genie_result);")
     return out + ["\terrno = genie_errno;", "\treturn genie_result;", "}", ""]
 
 
 def emit_stubs(spec: Spec, library: str) -> List[str]:
     by_name = spec.by_name()
     out = banner(SOURCES) + ["#include <errno.h>", "", '#include "interpose/client.h"',
+                             '#include "interpose/error_log.h"',
                              '#include "wire/codec.h"']
     if library == "nvml":
         out.append('#include "interpose/nvml.h"')

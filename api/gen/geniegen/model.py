@@ -7,7 +7,7 @@ from typing import Dict, List, Optional, Set, Tuple
 KINDS = [
     "ctx", "stream", "event", "module", "library", "kernel", "function", "graph", "graphnode",
     "graphexec", "array", "miparray", "texobj", "surfobj", "mempool", "memhandle", "linkstate",
-    "greenctx", "userobj", "nvmldev",
+    "greenctx", "userobj", "nvmldev", "texref", "surfref",
 ]
 
 CLASSES = ["local", "async", "sync", "unsupported", "refused"]
@@ -104,6 +104,7 @@ class Function:
     nulls: Set[str] = field(default_factory=set)
     effects: List[Effect] = field(default_factory=list)
     stream: str = ""
+    devices: Set[str] = field(default_factory=set)  # parameters that number a device
     op: int = -1  # none yet
 
     def param(self, name: str) -> Optional[Param]:

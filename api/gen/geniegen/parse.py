@@ -131,6 +131,9 @@ def parse_word(place: Place, function: Function, line: str) -> None:
         name, _, _ = parse_target(place, function, rest)
         function.stream = name
         function.directions.setdefault(name, Direction("handle", Length("one"), "stream", place))
+    elif word == "device":
+        name, _, _ = parse_target(place, function, rest)
+        function.devices.add(name)
     elif word == "alias":
         target, _, how = rest.partition(" ")
         function.alias, function.alias_how = target, how or "plain"

@@ -214,18 +214,22 @@ struct ptx_video {
 struct ptx_image_access {
 	uint8_t dimensions; /* coordinates, without the layer */
 	uint8_t layered, cube;
-	uint8_t store;   /* surfaces */
-	uint8_t count;   /* of elements read or written */
-	uint8_t bytes;   /* of an element of a surface */
-	uint8_t type;    /* enum ptx_type, of a texture's result */
-	uint8_t integer; /* coordinates are integers */
-	uint8_t gather;  /* tld4: 1 + the component */
+	uint8_t store;     /* surfaces */
+	uint8_t count;     /* of elements read or written */
+	uint8_t bytes;     /* of an element of a surface */
+	uint8_t type;      /* enum ptx_type, of a texture's result */
+	uint8_t integer;   /* coordinates are integers */
+	uint8_t gather;    /* tld4: 1 + the component */
+	uint8_t reference; /* the handle is in a .texref or .surfref variable */
 	enum { PTX_IMAGE_NO_LOD, PTX_IMAGE_LOD, PTX_IMAGE_GRADIENT } lod;
 	enum { PTX_IMAGE_TRAP, PTX_IMAGE_ZERO, PTX_IMAGE_TO_EDGE } outside; /* surfaces */
 	/* elements; then the handle, the layer if there is one, the coordinates, the level or the
 	 * derivatives along x and y */
 	const uint32_t *regs;
 };
+
+/* Beside the number of a query: the handle is in a variable. */
+#define PTX_QUERY_REFERENCE 0x100
 
 /* What a call instruction's data points at. */
 struct ptx_call {

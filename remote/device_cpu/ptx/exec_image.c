@@ -11,6 +11,14 @@ struct lookup {
 	struct ptx_image image;
 };
 
+/* What a reference variable holds. Its address is the module's own. */
+PTX_UNCHECKED static uint64_t
+follow(uint64_t handle, int reference)
+{
+	return reference ? __atomic_load_n((const uint64_t *)(uintptr_t)handle, __ATOMIC_RELAXED)
+			 : handle;
+}
+
 static const struct ptx_image *
 look_up(struct lookup *last, uint64_t handle)
 {
@@ -29,6 +37,27 @@ no_image(const struct ptx_insn *i, struct ptx_warp *w, uint32_t l, uint64_t hand
 			 (unsigned long long)handle);
 }
 
+/* What the image gives is a float, whatever type the instruction has for the register: code for
+ * texture references has .u32 for all. */
+static int
+gives_float(const struct ptx_image *image)
+{
+	switch (image->format) {
+	case PTX_IMAGE_U8:
+	case PTX_IMAGE_S8:
+	case PTX_IMAGE_U16:
+	case PTX_IMAGE_S16:
+		return image->read_as_float;
+	case PTX_IMAGE_F16:
+	case PTX_IMAGE_F32:
+		return 1;
+	case PTX_IMAGE_U32:
+	case PTX_IMAGE_S32:
+		break;
+	}
+	return 0;
+}
+
 PTX_HANDLER(tex)
 {
 	const struct ptx_image_access *access = i->data;
@@ -38,7 +67,7 @@ PTX_HANDLER(tex)
 	w->pc = i;
 	PTX_EACH_ACTIVE(l, w->mask)
 	{
-		uint64_t handle = PTX_REG(const uint64_t, r[0])[l];
+		uint64_t handle = follow(PTX_REG(const uint64_t, r[0])[l], access->reference);
 		const struct ptx_image *image = look_up(&last, handle);
 		struct ptx_sample_place place = {0};
 		struct ptx_texel t;
@@ -58,8 +87,9 @@ PTX_HANDLER(tex)
 		}
 		ptx_sample(access, image, &place, &t);
 		for (int k = 0; k < 4; k++) {
-			uint32_t bits =
-				access->type == PTX_T_F32 ? narrow_bits_f32(t.f[k]) : t.bits[k];
+			uint32_t bits = access->type == PTX_T_F32 || gives_float(image)
+						? narrow_bits_f32(t.f[k])
+						: t.bits[k];
 
 			PTX_REG(uint32_t, access->regs[k])[l] = bits;
 		}
@@ -124,7 +154,7 @@ PTX_HANDLER(surface)
 	w->pc = i;
 	PTX_EACH_ACTIVE(l, w->mask)
 	{
-		uint64_t handle = PTX_REG(const uint64_t, r[0])[l];
+		uint64_t handle = follow(PTX_REG(const uint64_t, r[0])[l], access->reference);
 		const struct ptx_image *image = look_up(&last, handle);
 		int32_t at[3] = {0};
 		uint32_t layer = 0;
@@ -155,14 +185,15 @@ PTX_HANDLER(image_query)
 
 	PTX_EACH_ACTIVE(l, w->mask)
 	{
-		const struct ptx_image *image = look_up(&last, a[l]);
+		const struct ptx_image *image =
+			look_up(&last, follow(a[l], (int)(i->imm & PTX_QUERY_REFERENCE)));
 
 		if (!image)
 			continue;
 		const uint32_t answers[] = {image->width, image->height, image->depth,
 					    image->layers, image->normalized != 0};
 
-		values[l] = answers[i->imm];
+		values[l] = answers[i->imm & (PTX_QUERY_REFERENCE - 1)];
 	}
 	memcpy(regs + i->dst, values, sizeof(values));
 	return i + 1;

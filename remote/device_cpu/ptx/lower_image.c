@@ -28,10 +28,18 @@ find_geometry(const struct ptx_stmt *stmt, struct ptx_image_access *access)
 	return 0;
 }
 
+/* The texture references of CUDA before 12: a variable that holds the handle. */
+static int
+is_reference(const struct ptx_operand *op)
+{
+	return op->kind == PTX_O_VARIABLE &&
+	       (op->var->type == PTX_T_TEXREF || op->var->type == PTX_T_SURFREF);
+}
+
 /* "[handle, {x, y}]": the handle, the layer, the coordinates. */
 static int
-add_place(struct ptx_lower *l, const struct ptx_operand *memory,
-	  const struct ptx_image_access *access, uint32_t *list, uint32_t *count)
+add_place(struct ptx_lower *l, const struct ptx_operand *memory, struct ptx_image_access *access,
+	  uint32_t *list, uint32_t *count)
 {
 	const struct ptx_operand *place, *elems;
 	uint32_t n, needed = access->dimensions + access->layered;
@@ -44,6 +52,7 @@ add_place(struct ptx_lower *l, const struct ptx_operand *memory,
 	n = place->kind == PTX_O_VECTOR ? place->count : 1;
 	if (n < needed)
 		return 0;
+	access->reference = (uint8_t)is_reference(&memory->elems[0]);
 	list[(*count)++] = ptx_use_size(l, &memory->elems[0], 8);
 	for (uint32_t k = 0; k < needed; k++)
 		list[(*count)++] = ptx_use_size(l, &elems[k], 4);
@@ -182,7 +191,8 @@ lower_query(struct ptx_lower *l, const struct ptx_stmt *stmt)
 		uint32_t handle = ptx_use_size(l, &stmt->ops[1].elems[0], 8);
 
 		ptx_emit(l, PTX_H_image_query, ptx_result(l, &stmt->ops[0], 4), handle, NONE, NONE)
-			->insn.imm = k;
+			->insn.imm =
+			k | (is_reference(&stmt->ops[1].elems[0]) ? PTX_QUERY_REFERENCE : 0);
 		return;
 	}
 	ptx_unsupported(l);

@@ -461,6 +461,20 @@ ptx_module_global(const struct ptx_module *module, const char *name, uint64_t *r
 	return 0;
 }
 
+uint64_t *
+ptx_module_reference(const struct ptx_module *module, const char *name, int surface)
+{
+	const struct ptx_name *e = ptx_names_get(&module->names, name, strlen(name));
+	const struct ptx_variable *var;
+
+	if (!e || e->kind != PTX_NAME_VARIABLE)
+		return NULL;
+	var = e->value;
+	if (!var->data || var->size != 8 || var->type != (surface ? PTX_T_SURFREF : PTX_T_TEXREF))
+		return NULL;
+	return (uint64_t *)(void *)var->data;
+}
+
 int
 ptx_module_managed(const struct ptx_module *module, uint64_t addr)
 {

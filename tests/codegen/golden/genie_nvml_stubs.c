@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "interpose/client.h"
+#include "interpose/error_log.h"
 #include "wire/codec.h"
 #include "interpose/nvml.h"
 

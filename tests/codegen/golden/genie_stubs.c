@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "interpose/client.h"
+#include "interpose/error_log.h"
 #include "wire/codec.h"
 
 /* An unsupported entry point looks at none of its parameters. */
@@ -103,6 +104,9 @@ call_cuDeviceGetThing(CUdevice dev, nvmlThing_t *thing, nvmlWord_t word)
 		return CUDA_ERROR_INVALID_VALUE;
 	if (!genie_versioned_size(thing))
 		return CUDA_ERROR_INVALID_VALUE;
+	if (dev < 0 || dev >= genie_client.device_count)
+		return CUDA_ERROR_INVALID_DEVICE;
+	genie_args.dev = genie_device_wire(dev);
 	genie_status = genie_call_ticket(GENIE_OP_cuDeviceGetThing, &genie_args, &genie_ticket);
 	return genie_status;
 }
@@ -116,6 +120,7 @@ cuInit(unsigned int Flags)
 
 	if (genie_result == CUDA_SUCCESS)
 		genie_result = genie_cuInit(Flags);
+	genie_error_log("cuInit", genie_result);
 	errno = genie_errno;
 	return genie_result;
 }
@@ -129,6 +134,7 @@ cuMemsetD8Async(CUdeviceptr dstDevice, unsigned char uc, size_t N, CUstream hStr
 
 	if (genie_result == CUDA_SUCCESS)
 		genie_result = call_cuMemsetD8Async(dstDevice, uc, N, hStream);
+	genie_error_log("cuMemsetD8Async", genie_result);
 	errno = genie_errno;
 	return genie_result;
 }
@@ -143,6 +149,7 @@ cuMemsetD8Async_ptsz(CUdeviceptr dstDevice, unsigned char uc, size_t N, CUstream
 	if (genie_result == CUDA_SUCCESS)
 		genie_result = call_cuMemsetD8Async(dstDevice, uc, N,
 			hStream ? hStream : CU_STREAM_PER_THREAD);
+	genie_error_log("cuMemsetD8Async_ptsz", genie_result);
 	errno = genie_errno;
 	return genie_result;
 }
@@ -156,6 +163,7 @@ cuDeviceGetName(char *name, int len, CUdevice dev)
 
 	if (genie_result == CUDA_SUCCESS)
 		genie_result = call_cuDeviceGetName(name, len, dev);
+	genie_error_log("cuDeviceGetName", genie_result);
 	errno = genie_errno;
 	return genie_result;
 }
@@ -169,6 +177,7 @@ cuStreamCreate(CUstream *phStream, unsigned int Flags)
 
 	if (genie_result == CUDA_SUCCESS)
 		genie_result = call_cuStreamCreate(phStream, Flags);
+	genie_error_log("cuStreamCreate", genie_result);
 	errno = genie_errno;
 	return genie_result;
 }
@@ -182,6 +191,7 @@ cuStreamDestroy_v2(CUstream hStream)
 
 	if (genie_result == CUDA_SUCCESS)
 		genie_result = genie_cuStreamDestroy_v2(hStream);
+	genie_error_log("cuStreamDestroy_v2", genie_result);
 	errno = genie_errno;
 	return genie_result;
 }
@@ -195,6 +205,7 @@ cuGraphGetNodes(CUgraph hGraph, CUgraphNode *nodes, size_t *numNodes)
 
 	if (genie_result == CUDA_SUCCESS)
 		genie_result = call_cuGraphGetNodes(hGraph, nodes, numNodes);
+	genie_error_log("cuGraphGetNodes", genie_result);
 	errno = genie_errno;
 	return genie_result;
 }
@@ -208,6 +219,7 @@ cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction f, void **kernelParams
 
 	if (genie_result == CUDA_SUCCESS)
 		genie_result = genie_cuLaunchKernelEx(config, f, kernelParams, extra);
+	genie_error_log("cuLaunchKernelEx", genie_result);
 	errno = genie_errno;
 	return genie_result;
 }
@@ -227,6 +239,7 @@ cuLaunchKernelEx_ptsz(const CUlaunchConfig *config, CUfunction f, void **kernelP
 		genie_result = genie_cuLaunchKernelEx(config, f, kernelParams, extra);
 		genie_thread->ptds = genie_ptds;
 	}
+	genie_error_log("cuLaunchKernelEx_ptsz", genie_result);
 	errno = genie_errno;
 	return genie_result;
 }
@@ -259,6 +272,7 @@ cuDeviceGetThing(CUdevice dev, nvmlThing_t *thing, nvmlWord_t word)
 
 	if (genie_result == CUDA_SUCCESS)
 		genie_result = call_cuDeviceGetThing(dev, thing, word);
+	genie_error_log("cuDeviceGetThing", genie_result);
 	errno = genie_errno;
 	return genie_result;
 }
