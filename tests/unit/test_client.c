@@ -215,7 +215,7 @@ Test(client_ctx, limits, .init = start)
 	cr_assert_eq(fake_count(GENIE_OP_cuCtxSetLimit), 1);
 	cuCtxGetLimit(&value, CU_LIMIT_STACK_SIZE);
 	cr_assert_eq(value, 2048);
-	cr_assert_eq(cuCtxGetLimit(&value, (CUlimit)99), CUDA_ERROR_UNSUPPORTED_LIMIT);
+	cr_assert_eq(cuCtxGetLimit(&value, (CUlimit)99), CUDA_ERROR_INVALID_VALUE);
 }
 
 /* ---- streams ---- */
@@ -485,8 +485,8 @@ Test(client_error, unsupported_says_so_once, .init = start)
 	struct genie_thread *thread = genie_thread_self();
 	uint64_t calls = thread->calls;
 
-	cr_assert_eq(cuTexRefDestroy(NULL), CUDA_ERROR_NOT_SUPPORTED);
-	cr_assert_eq(cuTexRefDestroy(NULL), CUDA_ERROR_NOT_SUPPORTED);
+	cr_assert_eq(cuGraphicsUnregisterResource(NULL), CUDA_ERROR_NOT_SUPPORTED);
+	cr_assert_eq(cuGraphicsUnregisterResource(NULL), CUDA_ERROR_NOT_SUPPORTED);
 	cr_assert_eq(thread->calls, calls + 2);
 }
 

@@ -248,7 +248,7 @@ Test(launch, nothing_fits, .init = start)
 {
 	CUmodule other;
 
-	fake.devices[0].image_kinds = GENIE_IMAGE_SASS;
+	((struct genie_device_info *)genie_client.devices)[0].image_kinds = GENIE_IMAGE_SASS;
 	cr_assert_eq(cuModuleLoadData(&other, ptx), CUDA_ERROR_NO_BINARY_FOR_GPU);
 	cr_assert_eq(cuModuleLoadData(&other, "hello"), CUDA_ERROR_INVALID_IMAGE);
 	cr_assert_eq(cuModuleGetFunction(&add, module, "sub"), CUDA_ERROR_NOT_FOUND);
