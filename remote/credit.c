@@ -11,8 +11,9 @@
 /* Promises are made in steps, so that the next question comes late. */
 #define STEP (UINT64_C(64) << 20)
 /* Left alone where a promise is not backed: for the driver's own use (kernels' local memory,
- * modules, contexts), and for other processes that take memory meanwhile. */
-#define HEADROOM (UINT64_C(256) << 20)
+ * modules, contexts), and for other processes that take memory meanwhile. The next warm worker is
+ * one: its context takes half a gigabyte of an H200. */
+#define HEADROOM (UINT64_C(1) << 30)
 
 struct genie_credit {
 	const struct genie_ledger *ledger;
