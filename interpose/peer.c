@@ -11,8 +11,7 @@ static uint8_t reach[GENIE_DEVICES_MAX][GENIE_DEVICES_MAX]; /* 0: not asked; 1: 
 CUresult
 genie_cuDeviceCanAccessPeer(int *canAccessPeer, CUdevice dev, CUdevice peerDev)
 {
-	struct genie_args_cuDeviceCanAccessPeer args = {
-		.canAccessPeer = canAccessPeer, .dev = dev, .peerDev = peerDev};
+	struct genie_args_cuDeviceCanAccessPeer args = {.canAccessPeer = canAccessPeer};
 	CUresult status = CUDA_SUCCESS;
 	uint8_t known;
 
@@ -27,6 +26,8 @@ genie_cuDeviceCanAccessPeer(int *canAccessPeer, CUdevice dev, CUdevice peerDev)
 	if (known || dev == peerDev)
 		return CUDA_SUCCESS;
 	/* The worker maps memory for all devices that its driver says reach it. */
+	args.dev = genie_device_wire(dev);
+	args.peerDev = genie_device_wire(peerDev);
 	status = genie_call_ctx(GENIE_OP_cuDeviceCanAccessPeer, &args, NULL, NULL);
 	if (status != CUDA_SUCCESS)
 		return status;
