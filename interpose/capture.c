@@ -362,18 +362,20 @@ genie_cuStreamBeginCapture(CUstream hStream)
 static CUresult
 capture_check_end(const struct genie_stream *stream, bool *ret_invalid)
 {
-	const struct genie_capture *capture;
+	struct genie_capture *capture;
 	CUresult status = CUDA_SUCCESS;
 
 	pthread_mutex_lock(&capture_lock);
 	capture = stream->capturing;
-	if (!capture)
+	if (!capture) {
 		status = CUDA_ERROR_ILLEGAL_STATE;
-	else if (capture->origin != stream)
+	} else if (capture->origin != stream) {
+		capture->invalid = true; /* seen with driver 580: this spoils it */
 		status = CUDA_ERROR_STREAM_CAPTURE_UNMATCHED;
-	else if (capture->mode != CU_STREAM_CAPTURE_MODE_RELAXED &&
-		 capture->thread != genie_thread_self())
+	} else if (capture->mode != CU_STREAM_CAPTURE_MODE_RELAXED &&
+		   capture->thread != genie_thread_self()) {
 		status = CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD;
+	}
 	*ret_invalid = capture && capture->invalid;
 	pthread_mutex_unlock(&capture_lock);
 	return status;

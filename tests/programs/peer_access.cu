@@ -51,7 +51,7 @@ main()
 		(void)cudaGetLastError();
 	}
 	printf("kernels: fine\n");
-	EXPECT_ERROR(cudaDeviceEnablePeerAccess(0, 0), cudaErrorInvalidDevice);
+	EXPECT_ERROR(cudaDeviceEnablePeerAccess(0, 0), cudaErrorPeerAccessUnsupported);
 	(void)cudaGetLastError();
 	CUDA(cudaFree(first));
 	CUDA(cudaFree(second));

@@ -89,12 +89,23 @@ Test(capture, joins_through_an_event, .init = start)
 	cr_assert_eq(cuEventRecord(event, stream), CUDA_SUCCESS);
 	cr_assert_eq(cuStreamWaitEvent(other, event, 0), CUDA_SUCCESS);
 	cr_assert_eq(state(other), CU_STREAM_CAPTURE_STATUS_ACTIVE);
-	cr_assert_eq(cuStreamEndCapture(other, &graph), CUDA_ERROR_STREAM_CAPTURE_UNMATCHED);
 	cr_assert_eq(cuStreamEndCapture(stream, &graph), CUDA_SUCCESS);
 	cr_assert_eq(state(other), CU_STREAM_CAPTURE_STATUS_NONE);
 	cr_assert_eq(cuStreamWaitEvent(other, event, 0), CUDA_ERROR_CAPTURED_EVENT);
 	cr_assert_eq(cuEventRecord(event, other), CUDA_SUCCESS);
 	cr_assert_eq(cuEventQuery(event), CUDA_ERROR_NOT_READY, "an ordinary event again");
+}
+
+Test(capture, ending_it_in_another_stream_spoils_it, .init = start)
+{
+	CUgraph graph;
+
+	begin();
+	cr_assert_eq(cuEventRecord(event, stream), CUDA_SUCCESS);
+	cr_assert_eq(cuStreamWaitEvent(other, event, 0), CUDA_SUCCESS);
+	cr_assert_eq(cuStreamEndCapture(other, &graph), CUDA_ERROR_STREAM_CAPTURE_UNMATCHED);
+	cr_assert_eq(cuStreamEndCapture(stream, &graph), CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
+	cr_assert_eq(state(other), CU_STREAM_CAPTURE_STATUS_NONE);
 }
 
 Test(capture, cannot_depend_on_work_outside, .init = start)
