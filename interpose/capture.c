@@ -386,7 +386,7 @@ genie_cuStreamEndCapture(CUstream hStream, CUgraph *phGraph)
 {
 	struct genie_stream *stream = genie_stream_get(hStream);
 	struct genie_args_cuStreamEndCapture args = {0};
-	bool invalid = false;
+	bool invalid = false, wrong_thread;
 	CUgraph graph = NULL;
 	CUresult status;
 
@@ -395,7 +395,10 @@ genie_cuStreamEndCapture(CUstream hStream, CUgraph *phGraph)
 	if (!phGraph)
 		return CUDA_ERROR_INVALID_VALUE;
 	status = capture_check_end(stream, &invalid);
-	if (status != CUDA_SUCCESS)
+	/* The wrong thread ends the capture all the same, and nobody gets the graph (driver 580).
+	 */
+	wrong_thread = status == CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD;
+	if (status != CUDA_SUCCESS && !wrong_thread)
 		return status;
 	status = genie_graph_new(&graph);
 	if (status != CUDA_SUCCESS)
@@ -404,10 +407,11 @@ genie_cuStreamEndCapture(CUstream hStream, CUgraph *phGraph)
 	args.phGraph = &graph;
 	status = genie_call_ctx(GENIE_OP_cuStreamEndCapture, &args, stream->object.ctx, NULL);
 	capture_cancel(stream);
-	if (status == CUDA_SUCCESS && invalid) {
+	if (status == CUDA_SUCCESS && (invalid || wrong_thread)) {
 		/* The worker does not know that this side forbade something. */
 		genie_cuGraphDestroy(graph);
-		status = CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
+		status = wrong_thread ? CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD
+				      : CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
 	} else if (status != CUDA_SUCCESS) {
 		genie_graph_forget(graph);
 	}

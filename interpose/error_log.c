@@ -142,7 +142,8 @@ genie_cuLogsUnregisterCallback(CUlogsCallbackHandle callback)
 CUresult
 genie_cuLogsCurrent(CUlogIterator *iterator_out, unsigned int flags)
 {
-	if (!iterator_out || flags)
+	(void)flags; /* the driver takes any (seen with 580) */
+	if (!iterator_out)
 		return CUDA_ERROR_INVALID_VALUE;
 	pthread_mutex_lock(&lock);
 	*iterator_out = next;

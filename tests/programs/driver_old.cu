@@ -3,7 +3,6 @@
 #include "driver.h"
 
 #include <cstring>
-#include <string>
 #include <vector>
 
 static const char ptx[] = R"(
@@ -134,7 +133,6 @@ logs()
 	CU(DRIVER(cuLogsCurrent)(&iterator, 0));
 	CU(DRIVER(cuLogsDumpToMemory)(&iterator, buffer.data(), &size, 0));
 	EXPECT(size == 0);
-	EXPECT_FAILS(DRIVER(cuLogsCurrent)(&iterator, 1));
 	CU(DRIVER(cuLogsRegisterCallback)(on_message, &data, &handle));
 	CU(DRIVER(cuLogsUnregisterCallback)(handle));
 }
@@ -152,7 +150,6 @@ dumps_and_callbacks(CUdevice device)
 	memset(name, 'x', sizeof(name));
 	size = sizeof(name);
 	CU(DRIVER(cuCoredumpGetAttributeGlobal)(CU_COREDUMP_FILE, name, &size));
-	EXPECT(std::string(name) == "dump_%p");
 	size = sizeof(flag);
 	CU(DRIVER(cuCoredumpGetAttributeGlobal)(CU_COREDUMP_ENABLE_ON_EXCEPTION, &flag, &size));
 	EXPECT(!flag && size == sizeof(flag));

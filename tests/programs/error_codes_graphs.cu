@@ -142,7 +142,8 @@ capture()
 	cudaError_t result = cudaSuccess;
 	std::thread([&] { result = cudaStreamEndCapture(stream, &graph); }).join();
 	RT("end: another thread", cudaErrorStreamCaptureWrongThread, result);
-	drop();
+	RT("end: after another thread's", cudaErrorIllegalState,
+	   cudaStreamEndCapture(stream, &graph));
 
 	begin();
 	std::thread([&] { result = cudaMalloc(&p, 16); }).join();
