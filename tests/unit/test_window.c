@@ -6,8 +6,18 @@
 
 #include "transport/window.h"
 
-#define GIB   (UINT64_C(1) << 30)
-#define PLACE UINT64_C(0x1100000000) /* every sanitizer leaves it to programs */
+#define GIB (UINT64_C(1) << 30)
+
+/* Somewhere that is free: the thread sanitizer leaves programs the first terabyte, the address
+ * sanitizer has its shadow there. */
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
+#define PLACE UINT64_C(0x1100000000)
+#else
+#define PLACE UINT64_C(0x210000000000)
+#endif
 
 static bool
 overlap(const struct genie_window *a, const struct genie_window *b)

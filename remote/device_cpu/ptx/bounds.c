@@ -48,7 +48,8 @@ clear(uint64_t base, uint64_t size)
 
 	while (last < count && table[last].base < base + size)
 		last++;
-	memmove(table + first, table + last, (count - last) * sizeof(*table));
+	if (last > first)
+		memmove(table + first, table + last, (count - last) * sizeof(*table));
 	count -= last - first;
 	return first;
 }
