@@ -31,10 +31,13 @@
 #define REFUSALS_A_SECOND 10 /* lines in the log */
 #define END_MS            2000
 #define POLL_MS           500
+#define ACCEPT_PAUSE_MS   250 /* before accepting is tried again: no descriptors */
+#define GREET_PAUSE_MS    10  /* all greeters are busy */
 
 struct greeter {
 	pid_t pid; /* 0: free */
 	int sock;
+	bool mute; /* said all: only its end is still to come */
 	int64_t since_ms;
 	bool is_shm;
 	char peer[128];
@@ -49,6 +52,7 @@ struct supervisor {
 	int signals;
 	bool open; /* clients may connect */
 	bool stop;
+	int64_t accept_ms; /* when connections are accepted again */
 	int64_t refusal_second;
 	int refusals;
 };
@@ -174,18 +178,28 @@ connection_accept(struct supervisor *sup, struct genie_listener *listener)
 	int socks[2];
 	int fd;
 
-	if (!greeter)
+	if (!greeter) {
+		sup->accept_ms = genie_now_ms() + GREET_PAUSE_MS;
 		return;
+	}
 	fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd < 0) {
-		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
-			genie_warn("accept on %s: %m", listener->address);
+		if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
+			return;
+		/* Out of descriptors, say: the connection still waits, and would wake us again
+		 * at once. */
+		genie_warn("accept on %s: %m", listener->address);
+		sup->accept_ms = genie_now_ms() + ACCEPT_PAUSE_MS;
 		return;
 	}
 	if (genie_control_pair(socks)) {
 		genie_warn("cannot greet: socketpair: %m");
 		close(fd);
 		return;
+	}
+	if (fcntl(socks[0], F_SETFL, O_NONBLOCK) < 0) {
+		genie_warn("cannot greet: fcntl: %m");
+		goto err_close;
 	}
 	peer_describe(fd, listener->is_shm, greeter->peer, sizeof(greeter->peer));
 	greeter->is_shm = listener->is_shm;
@@ -195,16 +209,21 @@ connection_accept(struct supervisor *sup, struct genie_listener *listener)
 		close(socks[0]);
 		greeter_main(sup, fd, socks[1]);
 	}
-	close(socks[1]);
-	close(fd);
 	if (greeter->pid < 0) {
 		genie_warn("cannot greet: fork: %m");
 		greeter->pid = 0;
-		close(socks[0]);
-		return;
+		goto err_close;
 	}
-	fcntl(socks[0], F_SETFL, O_NONBLOCK);
+	close(socks[1]);
+	close(fd);
+	greeter->mute = false;
 	greeter->sock = socks[0];
+	return;
+
+err_close:
+	close(socks[0]);
+	close(socks[1]);
+	close(fd);
 }
 
 static void
@@ -226,9 +245,13 @@ greeter_hear(struct supervisor *sup, struct greeter *greeter)
 	struct genie_control message = {0};
 	char program[80];
 	int fd = -1;
+	int error;
 
-	if (genie_control_receive(greeter->sock, &message, &fd))
-		return; /* nothing yet, or it ended without a word: its end is seen elsewhere */
+	error = genie_control_receive(greeter->sock, &message, &fd);
+	if (error) { /* nothing yet, or it ended: child_reap() hears of that */
+		greeter->mute = error != -EAGAIN && error != -EINTR;
+		return;
+	}
 	if (message.kind == GENIE_CONTROL_GREETED && fd >= 0) {
 		message.is_shm = greeter->is_shm;
 		program_describe(&message.hello, program, sizeof(program));
@@ -332,19 +355,24 @@ watch_add(struct watch *watch, int fd)
 	watch->fds[watch->count++] = (struct pollfd){.fd = fd, .events = POLLIN};
 }
 
-static void
+/* Returns for how long at most. */
+static int
 watch_all(struct supervisor *sup, struct watch *watch)
 {
+	const int64_t pause = sup->accept_ms - genie_now_ms();
+	const bool accepting = sup->open && pause <= 0;
+
 	watch->count = 0;
 	watch_add(watch, sup->signals);
-	for (size_t i = 0; sup->open && i < sup->listener_count; i++)
+	for (size_t i = 0; accepting && i < sup->listener_count; i++)
 		watch_add(watch, sup->listeners[i].fd);
 	for (int i = 0; i < GREETERS_MAX; i++)
-		if (sup->greeters[i].pid)
+		if (sup->greeters[i].pid && !sup->greeters[i].mute)
 			watch_add(watch, sup->greeters[i].sock);
 	for (const struct genie_worker *w = sup->pool.workers; w; w = w->next)
 		if (w->state != GENIE_WORKER_LOST)
 			watch_add(watch, w->control);
+	return pause > 0 && pause < POLL_MS ? (int)pause : POLL_MS;
 }
 
 static bool
@@ -425,6 +453,7 @@ genie_supervisor_run(const struct genie_supervisor_opts *opts)
 {
 	struct supervisor sup = {.opts = opts, .signals = -1};
 	struct watch watch = {0};
+	int timeout_ms;
 	int status = 1;
 
 	sup.pool = (struct genie_pool){.device = opts->device,
@@ -447,8 +476,8 @@ genie_supervisor_run(const struct genie_supervisor_opts *opts)
 		}
 		if (!sup.open && sup.pool.known)
 			open_doors(&sup);
-		watch_all(&sup, &watch);
-		if (poll(watch.fds, watch.count, POLL_MS) > 0)
+		timeout_ms = watch_all(&sup, &watch);
+		if (poll(watch.fds, watch.count, timeout_ms) > 0)
 			serve_round(&sup, &watch);
 	}
 	status = 0;
