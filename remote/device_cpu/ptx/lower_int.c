@@ -57,15 +57,17 @@ by_type(struct ptx_lower *l, const struct ptx_stmt *stmt, enum ptx_handler first
 	same_type(l, stmt, first + ptx_type_index(stmt->types[0]), nsources);
 }
 
-/* a + b (+ carry), the carry out kept when .cc asks for it */
+/* a + b (+ carry), the carry out kept when .cc asks for it. A difference is a + ~b + 1, as on the
+ * device: nvcc divides 128-bit integers with an addc after a sub.cc. */
 static void
 add_with_carry(struct ptx_lower *l, const struct ptx_stmt *stmt, uint32_t dst, uint32_t a,
 	       uint32_t b, int carry_in, int subtract)
 {
 	uint8_t size = l->values[dst].size;
-	uint32_t carry = carry_in ? l->carry : ptx_value_literal(l, PTX_PREDICATE, 0);
+	uint32_t carry = carry_in ? l->carry
+				  : ptx_value_literal(l, PTX_PREDICATE, subtract ? UINT32_MAX : 0);
 	enum ptx_handler sum = subtract ? PTX_H_subc_32 : PTX_H_addc_32;
-	enum ptx_handler out = subtract ? PTX_H_borrow_32 : PTX_H_carry_32;
+	enum ptx_handler out = subtract ? PTX_H_sub_carry_32 : PTX_H_carry_32;
 
 	if (size != 4 && size != 8) {
 		ptx_unsupported(l);
