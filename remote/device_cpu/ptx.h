@@ -92,6 +92,7 @@ struct ptx_launch {
 	void *output_data;
 	/* A race in shared memory, if they are looked for: one line. */
 	void (*report)(void *data, const char *line);
+	uint32_t depth; /* of a launch by a kernel; 0: by the host */
 };
 /* Runs the kernel to its end on all cores. Thread-safe for different launches. */
 enum ptx_status ptx_run(struct ptx_kernel *kernel, const struct ptx_launch *launch,

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "remote/device_cpu/ptx/children.h"
 #include "remote/device_cpu/ptx/exec.h"
 #include "remote/device_cpu/ptx/exec_memory.h"
 #include "remote/device_cpu/ptx/heap.h"
@@ -315,6 +316,44 @@ call_assertfail(struct ptx_warp *w, const struct ptx_insn *insn, const struct pt
 	return ptx_fault(w, insn, PTX_FAULT_ASSERT, lane, 0, "assertion `%.100s` failed", message);
 }
 
+/* void *cudaGetParameterBufferV2(kernel, dim3 grid, dim3 block, shared bytes) */
+static void
+call_launch_buffer(struct ptx_warp *w, const struct ptx_call *call)
+{
+	for (uint32_t rest = w->mask; rest; rest &= rest - 1) {
+		uint32_t lane = (uint32_t)__builtin_ctz(rest), dims[2][3] = {{0}};
+
+		for (uint32_t k = 0; k < 2 && k + 1 < call->nargs; k++) {
+			const struct ptx_argument *arg = &call->args[k + 1];
+
+			if (!arg->is_register && arg->bytes == sizeof(dims[k]))
+				memcpy(dims[k],
+				       w->local + lane * w->local_stride + w->frame->local_base +
+					       arg->offset,
+				       sizeof(dims[k]));
+		}
+		set_result(w, call, lane,
+			   ptx_child_new((struct ptx_launch_state *)w->launch,
+					 argument(w, call, 0, lane), dims[0], dims[1],
+					 (uint32_t)argument(w, call, 3, lane)));
+	}
+}
+
+/* cudaError_t cudaStreamCreateWithFlags(cudaStream_t *, flags), and of events */
+PTX_UNCHECKED static void
+call_make_handle(struct ptx_warp *w, const struct ptx_call *call)
+{
+	for (uint32_t rest = w->mask; rest; rest &= rest - 1) {
+		uint32_t lane = (uint32_t)__builtin_ctz(rest);
+		uint64_t address = argument(w, call, 0, lane), handle = 16;
+
+		/* A bad address faults like any other. */
+		for (uint32_t k = 0; k < 8; k++)
+			((volatile uint8_t *)(uintptr_t)address)[k] = (uint8_t)(handle >> 8 * k);
+		set_result(w, call, lane, 0);
+	}
+}
+
 const struct ptx_insn *
 ptx_builtin_call(struct ptx_warp *w, const struct ptx_insn *insn, struct ptx_function *function)
 {
@@ -346,6 +385,26 @@ ptx_builtin_call(struct ptx_warp *w, const struct ptx_insn *insn, struct ptx_fun
 						 "free of 0x%llx, which malloc did not return",
 						 (unsigned long long)address);
 		}
+		break;
+	case PTX_BUILTIN_LAUNCH_BUFFER:
+		call_launch_buffer(w, call);
+		break;
+	case PTX_BUILTIN_LAUNCH:
+		for (uint32_t rest = w->mask; rest; rest &= rest - 1) {
+			uint32_t lane = (uint32_t)__builtin_ctz(rest);
+
+			set_result(w, call, lane,
+				   ptx_child_launch((struct ptx_launch_state *)w->launch,
+						    argument(w, call, 0, lane),
+						    argument(w, call, 1, lane)));
+		}
+		break;
+	case PTX_BUILTIN_MAKE_HANDLE:
+		call_make_handle(w, call);
+		break;
+	case PTX_BUILTIN_SUCCESS:
+		for (uint32_t rest = w->mask; rest; rest &= rest - 1)
+			set_result(w, call, (uint32_t)__builtin_ctz(rest), 0);
 		break;
 	case PTX_BUILTIN_NONE:
 		break;

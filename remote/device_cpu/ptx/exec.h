@@ -164,9 +164,12 @@ struct ptx_launch_state {
 	_Atomic int stop; /* a fault: no more instructions */
 	_Atomic int no_memory;
 	pthread_mutex_t output_lock; /* held while output is called */
-	pthread_mutex_t lock;        /* guards fault, faulted */
+	pthread_mutex_t lock;        /* guards fault, faulted, and the children */
 	struct ptx_fault fault;
 	int faulted;
+	/* What its threads launch (children.c): prepared, and launched in this order. */
+	struct ptx_child *prepared, *launched, *last_launched;
+	uint32_t child_count;
 };
 
 /* warp.c */

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "remote/device_cpu/ptx/check.h"
+#include "remote/device_cpu/ptx/children.h"
 #include "remote/device_cpu/ptx/exec.h"
 #include "remote/device_cpu/ptx/pool.h"
 #include "remote/device_cpu/ptx/thread.h"
@@ -510,6 +511,9 @@ ptx_run(struct ptx_kernel *kernel, const struct ptx_launch *args, struct ptx_fau
 		threads = launch.nclusters;
 	ptx_pool_run((int)threads, work, &launch);
 
+	if (!launch.faulted && !launch.no_memory)
+		status = ptx_children_run(&launch, ret_fault);
+	ptx_children_free(&launch);
 	pthread_mutex_destroy(&launch.lock);
 	pthread_mutex_destroy(&launch.output_lock);
 	free(launch.params);
@@ -519,7 +523,7 @@ ptx_run(struct ptx_kernel *kernel, const struct ptx_launch *args, struct ptx_fau
 			*ret_fault = launch.fault;
 		return launch.fault.kind == PTX_FAULT_UNSUPPORTED ? PTX_UNSUPPORTED : PTX_FAULT;
 	}
-	return launch.no_memory ? PTX_NOMEM : PTX_OK;
+	return launch.no_memory ? PTX_NOMEM : status;
 }
 
 int

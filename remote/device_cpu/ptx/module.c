@@ -108,6 +108,43 @@ read_variables(struct ptx_lexer *lx, struct ptx_module *module, enum ptx_space s
 	ptx_lexer_expect(lx, ';');
 }
 
+/* The functions of the device's runtime, under the names that compilers have given them. */
+static enum ptx_builtin
+find_runtime(struct ptx_word name)
+{
+	static const struct {
+		const char *name;
+		enum ptx_builtin builtin;
+	} functions[] = {
+		{"GetParameterBufferV2", PTX_BUILTIN_LAUNCH_BUFFER},
+		{"LaunchDeviceV2", PTX_BUILTIN_LAUNCH},
+		{"StreamCreateWithFlags", PTX_BUILTIN_MAKE_HANDLE},
+		{"EventCreateWithFlags", PTX_BUILTIN_MAKE_HANDLE},
+		{"StreamDestroy", PTX_BUILTIN_SUCCESS},
+		{"EventDestroy", PTX_BUILTIN_SUCCESS},
+		{"EventRecord", PTX_BUILTIN_SUCCESS},
+		{"EventRecordWithFlags", PTX_BUILTIN_SUCCESS},
+		{"StreamWaitEvent", PTX_BUILTIN_SUCCESS},
+		{"GetLastError", PTX_BUILTIN_SUCCESS},
+		{"PeekAtLastError", PTX_BUILTIN_SUCCESS},
+	};
+	static const char *const prefixes[] = {"__cudaCDP2", "cuda"};
+
+	for (size_t p = 0; p < sizeof(prefixes) / sizeof(prefixes[0]); p++) {
+		struct ptx_word rest = name;
+		size_t len = strlen(prefixes[p]);
+
+		if (name.len <= len || memcmp(name.text, prefixes[p], len) != 0)
+			continue;
+		rest.text += len;
+		rest.len -= len;
+		for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++)
+			if (ptx_word_is(rest, functions[i].name))
+				return functions[i].builtin;
+	}
+	return PTX_BUILTIN_NONE;
+}
+
 static enum ptx_builtin
 find_builtin(struct ptx_word name)
 {
@@ -119,7 +156,7 @@ find_builtin(struct ptx_word name)
 		return PTX_BUILTIN_MALLOC;
 	if (ptx_word_is(name, "free"))
 		return PTX_BUILTIN_FREE;
-	return PTX_BUILTIN_NONE;
+	return find_runtime(name);
 }
 
 static struct ptx_function *

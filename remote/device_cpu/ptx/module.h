@@ -45,6 +45,11 @@ enum ptx_builtin {
 	PTX_BUILTIN_ASSERTFAIL,
 	PTX_BUILTIN_MALLOC,
 	PTX_BUILTIN_FREE,
+	/* The device's runtime: kernels that launch kernels. */
+	PTX_BUILTIN_LAUNCH_BUFFER,
+	PTX_BUILTIN_LAUNCH,
+	PTX_BUILTIN_MAKE_HANDLE, /* of a stream or an event: everything is in order anyway */
+	PTX_BUILTIN_SUCCESS,
 };
 
 enum ptx_code_state {
