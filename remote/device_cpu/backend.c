@@ -60,6 +60,7 @@ genie_backend_cpu_open(struct genie_backend *ret, char *err, size_t err_size)
 	genie_cpu_fill_vmm(&ret->drv);
 	genie_cpu_fill_array(&ret->drv);
 	genie_cpu_fill_texture(&ret->drv);
+	genie_cpu_fill_tensor(&ret->drv);
 	genie_cpu_fill_texref(&ret->drv);
 	genie_cpu_fill_copy(&ret->drv);
 	genie_cpu_fill_set(&ret->drv);

@@ -397,6 +397,7 @@ void genie_cpu_fill_vmm(struct genie_driver *drv);
 void genie_cpu_fill_array(struct genie_driver *drv);
 void genie_cpu_fill_texref(struct genie_driver *drv);
 void genie_cpu_fill_texture(struct genie_driver *drv);
+void genie_cpu_fill_tensor(struct genie_driver *drv);
 void genie_cpu_fill_copy(struct genie_driver *drv);
 void genie_cpu_fill_set(struct genie_driver *drv);
 void genie_cpu_fill_module(struct genie_driver *drv);

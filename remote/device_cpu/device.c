@@ -247,6 +247,19 @@ cpu_cuDeviceGetP2PAttribute(int *value, CUdevice_P2PAttribute attribute, CUdevic
 }
 
 static CUresult
+cpu_cuDeviceGetP2PAtomicCapabilities(unsigned int *capabilities,
+				     const CUatomicOperation *operations, unsigned int count,
+				     CUdevice src, CUdevice dst)
+{
+	(void)capabilities;
+	(void)operations;
+	(void)count;
+	(void)src;
+	(void)dst;
+	return CUDA_ERROR_INVALID_DEVICE; /* likewise */
+}
+
+static CUresult
 cpu_cuFlushGPUDirectRDMAWrites(CUflushGPUDirectRDMAWritesTarget target,
 			       CUflushGPUDirectRDMAWritesScope scope)
 {
@@ -301,6 +314,7 @@ genie_cpu_fill_device(struct genie_driver *drv)
 	drv->cuDeviceGetHostAtomicCapabilities = cpu_cuDeviceGetHostAtomicCapabilities;
 	drv->cuDeviceCanAccessPeer = cpu_cuDeviceCanAccessPeer;
 	drv->cuDeviceGetP2PAttribute = cpu_cuDeviceGetP2PAttribute;
+	drv->cuDeviceGetP2PAtomicCapabilities = cpu_cuDeviceGetP2PAtomicCapabilities;
 	drv->cuFlushGPUDirectRDMAWrites = cpu_cuFlushGPUDirectRDMAWrites;
 	drv->cuProfilerStart = cpu_cuProfilerStart;
 	drv->cuProfilerStop = cpu_cuProfilerStop;

@@ -157,6 +157,28 @@ void ptx_image_unbind(uint64_t handle);
 uint32_t ptx_image_element_size(const struct ptx_image *image);
 
 /*
+ * What a program passes as a tensor map: 128 bytes that only who made it understands. The address
+ * comes first, as in the maps of GPUs: it may be exchanged without asking.
+ */
+enum ptx_tensor_swizzle { PTX_SWIZZLE_NONE, PTX_SWIZZLE_32, PTX_SWIZZLE_64, PTX_SWIZZLE_128 };
+enum { PTX_TENSOR_MAGIC = 0x704d5447, PTX_TENSOR_RANK = 5 };
+
+struct ptx_tensor_map {
+	uint64_t address;
+	uint32_t magic;
+	uint8_t element; /* bytes */
+	uint8_t rank;
+	uint8_t swizzle;                      /* of 16-byte pieces in shared memory */
+	uint8_t fill;                         /* bytes of what is outside: 2, 4, 8: a NaN */
+	uint64_t stride[PTX_TENSOR_RANK - 1]; /* bytes from one to the next in dimension 1, 2, … */
+	uint32_t last[PTX_TENSOR_RANK];       /* elements, less one */
+	uint16_t box[PTX_TENSOR_RANK];        /* elements copied at a time */
+	uint8_t step[PTX_TENSOR_RANK];        /* every how many of them */
+	uint8_t bfloat, pad[44];
+};
+_Static_assert(sizeof(struct ptx_tensor_map) == 128, "a CUtensorMap");
+
+/*
  * Checked execution (GENIE_CPU_CHECK=bounds,race). With bounds, who hands out global memory says
  * where it lies; memory on pages of 2 MiB about which nothing was said is not looked at.
  */

@@ -210,6 +210,15 @@ struct ptx_video {
 	} compare;
 };
 
+/* What a tensor copy's data points at. */
+struct ptx_tensor_copy {
+	uint8_t dimensions;
+	uint8_t store;     /* from shared memory to the tensor */
+	uint8_t multicast; /* to the blocks that the mask names */
+	/* the map, the address in shared memory, the coordinates, the barrier, the mask */
+	const uint32_t *regs;
+};
+
 /* What a texture or surface instruction's data points at. */
 struct ptx_image_access {
 	uint8_t dimensions; /* coordinates, without the layer */

@@ -179,6 +179,205 @@ PTX_HANDLER(bulk_copy)
 	return i + 1;
 }
 
+/* Tensors */
+
+struct box {
+	const struct ptx_tensor_map *map;
+	int32_t at[PTX_TENSOR_RANK];
+	uint32_t count[PTX_TENSOR_RANK]; /* elements in each dimension */
+	uint32_t elements;
+};
+
+/* 16-byte pieces change places by the rows of 128 bytes that they lie in. */
+static uint64_t
+swizzled(const struct ptx_tensor_map *map, uint64_t address)
+{
+	static const uint8_t bits[] = {0, 1, 3, 7};
+
+	return address ^ (address >> 7 & bits[map->swizzle & 3]) << 4;
+}
+
+static void
+describe_box(struct box *box)
+{
+	const struct ptx_tensor_map *map = box->map;
+
+	box->elements = 1;
+	for (int d = 0; d < map->rank; d++) {
+		uint32_t step = map->step[d] ? map->step[d] : 1;
+
+		box->count[d] = (map->box[d] + step - 1) / step;
+		box->elements *= box->count[d];
+	}
+}
+
+/* The address of element @n of the box; 0: outside of the tensor. */
+static uint64_t
+element_address(const struct box *box, uint32_t n)
+{
+	const struct ptx_tensor_map *map = box->map;
+	uint64_t address = map->address;
+
+	for (int d = 0; d < map->rank; d++) {
+		uint32_t step = map->step[d] ? map->step[d] : 1;
+		int64_t c = box->at[d] + (int64_t)(n % box->count[d]) * step;
+
+		n /= box->count[d];
+		if (c < 0 || c > map->last[d])
+			return 0;
+		address += (uint64_t)c * (d ? map->stride[d - 1] : map->element);
+	}
+	return address;
+}
+
+static uint64_t
+outside_value(const struct ptx_tensor_map *map)
+{
+	switch (map->fill) {
+	case 2:
+		return map->bfloat ? 0x7fc0 : 0x7fff;
+	case 4:
+		return 0x7fffffff;
+	case 8:
+		return 0x7fffffffffffffff;
+	default:
+		return 0;
+	}
+}
+
+PTX_UNCHECKED static uint64_t
+read_element(uint64_t address, uint32_t size)
+{
+	const uint8_t *p = (const uint8_t *)(uintptr_t)address;
+	uint64_t value = 0;
+
+	for (uint32_t k = 0; k < size; k++)
+		value |= (uint64_t)p[k] << 8 * k;
+	return value;
+}
+
+PTX_UNCHECKED static void
+write_element(uint64_t address, uint32_t size, uint64_t value)
+{
+	uint8_t *p = (uint8_t *)(uintptr_t)address;
+
+	for (uint32_t k = 0; k < size; k++)
+		p[k] = (uint8_t)(value >> 8 * k);
+}
+
+static void
+arrive_bytes(uint64_t address, uint32_t bytes)
+{
+	uint8_t *p = (uint8_t *)(uintptr_t)address;
+	struct mbarrier b = unpack(read_64(p));
+
+	b.bytes -= (int32_t)bytes;
+	next_phase_if_complete(&b);
+	write_64(p, pack(&b));
+}
+
+static void
+load_box(const struct box *box, uint64_t shared)
+{
+	uint32_t size = box->map->element;
+
+	for (uint32_t n = 0; n < box->elements; n++) {
+		uint64_t from = element_address(box, n);
+		uint64_t value = from ? read_element(from, size) : outside_value(box->map);
+
+		write_element(swizzled(box->map, shared + (uint64_t)n * size), size, value);
+	}
+}
+
+static void
+store_box(const struct box *box, uint64_t shared)
+{
+	uint32_t size = box->map->element;
+
+	for (uint32_t n = 0; n < box->elements; n++) {
+		uint64_t to = element_address(box, n);
+
+		if (to)
+			write_element(to, size,
+				      read_element(swizzled(box->map, shared + (uint64_t)n * size),
+						   size));
+	}
+}
+
+/* Does the block have so much shared memory from there on? */
+static int
+in_shared(const struct ptx_warp *w, uint64_t address, uint64_t bytes)
+{
+	for (uint32_t k = 0; k < w->block->cluster->size; k++) {
+		const struct ptx_block *block = w->block->cluster->blocks[k];
+		uint64_t offset = address - (uintptr_t)block->shared;
+
+		if (offset < block->shared_size && bytes <= block->shared_size - offset)
+			return 1;
+	}
+	return 0;
+}
+
+PTX_HANDLER(tensor_copy)
+{
+	const struct ptx_tensor_copy *copy = i->data;
+	const uint32_t *r = copy->regs;
+
+	w->pc = i;
+	PTX_EACH_ACTIVE(l, w->mask)
+	{
+		uint64_t place = PTX_REG(const uint64_t, r[0])[l];
+		uint64_t shared = PTX_REG(const uint64_t, r[1])[l], barrier = 0;
+		uint32_t blocks = 1, bytes;
+		struct ptx_tensor_map map;
+		struct box box = {.map = &map};
+
+		if (place & 63)
+			return ptx_fault(w, i, PTX_FAULT_MISALIGNED, l, place,
+					 "a tensor map at 0x%llx", (unsigned long long)place);
+		for (uint32_t k = 0; k < sizeof(map) / 8; k++)
+			((uint64_t *)(void *)&map)[k] = read_element(place + 8 * k, 8);
+		if (map.magic != PTX_TENSOR_MAGIC || map.rank != copy->dimensions ||
+		    map.element > 8)
+			return ptx_fault(w, i, PTX_FAULT_TRAP, l, place,
+					 "no tensor map of %u dimensions at 0x%llx",
+					 copy->dimensions, (unsigned long long)place);
+		for (int d = 0; d < map.rank; d++)
+			box.at[d] = PTX_REG(const int32_t, r[2 + d])[l];
+		describe_box(&box);
+		bytes = box.elements * map.element;
+		if (shared & 127 || !in_shared(w, shared, bytes))
+			return ptx_fault(w, i,
+					 shared & 127 ? PTX_FAULT_MISALIGNED : PTX_FAULT_ADDRESS, l,
+					 shared, "a tensor's box of %u bytes at 0x%llx", bytes,
+					 (unsigned long long)shared);
+		if (copy->store) {
+			store_box(&box, shared);
+			continue;
+		}
+		barrier = PTX_REG(const uint64_t, r[2 + map.rank])[l];
+		if (!in_shared(w, barrier, 8))
+			return ptx_fault(w, i, PTX_FAULT_ADDRESS, l, barrier, "a barrier at 0x%llx",
+					 (unsigned long long)barrier);
+		if (!copy->multicast) {
+			load_box(&box, shared);
+			arrive_bytes(barrier, bytes);
+			continue;
+		}
+		blocks = PTX_REG(const uint32_t, r[3 + map.rank])[l] & 0xffff;
+		for (uint32_t rank = 0; rank < w->block->cluster->size; rank++) {
+			uint64_t to = ptx_cluster_map_64(w, shared, rank);
+			uint64_t tell = ptx_cluster_map_64(w, barrier, rank);
+
+			if (!(blocks >> rank & 1) || !to || !tell)
+				continue;
+			load_box(&box, to);
+			arrive_bytes(tell, bytes);
+		}
+	}
+	return i + 1;
+}
+
 /* Clusters */
 
 PTX_HANDLER(cluster_barrier)
@@ -247,6 +446,7 @@ PTX_ISA_NAME(ptx_exec_sync)(ptx_exec_fn *table)
 	ENTER(mbarrier)
 	ENTER(mbarrier_wait)
 	ENTER(bulk_copy)
+	ENTER(tensor_copy)
 	ENTER(cluster_barrier)
 	ENTER(cluster_address)
 	ENTER(mapa_32)

@@ -487,9 +487,13 @@ ptx_run(struct ptx_kernel *kernel, const struct ptx_launch *args, struct ptx_fau
 	if (kernel->local_size)
 		launch.local_stride = ((kernel->local_size + 63) & ~63ull) + 64;
 	launch.param_size = function->param_size;
-	launch.params = calloc(1, launch.param_size + 16);
+	/* a parameter may ask for as much alignment as a tensor map */
+	size_t room = (launch.param_size + 16 + 127) & ~(size_t)127;
+
+	launch.params = aligned_alloc(128, room);
 	if (!launch.params)
 		return PTX_NOMEM;
+	memset(launch.params, 0, room);
 	if (launch.param_size)
 		memcpy(launch.params, args->params, launch.param_size);
 	if (args->cooperative) {

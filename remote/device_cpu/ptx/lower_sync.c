@@ -156,6 +156,57 @@ lower_mbarrier(struct ptx_lower *l, const struct ptx_stmt *stmt)
 	}
 }
 
+/*
+ * cp.async.bulk.tensor.2d … [to], [map, {x, y}], [barrier]{, mask}: from a tensor
+ * cp.async.bulk.tensor.2d … [map, {x, y}], [from]: to one
+ */
+static void
+lower_tensor(struct ptx_lower *l, const struct ptx_stmt *stmt)
+{
+	static const uint16_t dimensions[] = {PTX_M_D1, PTX_M_D2, PTX_M_D3, PTX_M_D4, PTX_M_D5};
+	struct ptx_tensor_copy *copy = ptx_lower_alloc(l, sizeof(*copy));
+	int store = ptx_has(stmt, PTX_M_BULK_GROUP);
+	const struct ptx_operand *map = &stmt->ops[store ? 0 : 1], *place, *elems;
+	uint32_t regs[2 + PTX_TENSOR_RANK + 2], n = 0, *list;
+
+	for (uint32_t k = 0; k < 5; k++)
+		if (ptx_has(stmt, dimensions[k]))
+			copy->dimensions = (uint8_t)(k + 1);
+	copy->store = (uint8_t)store;
+	copy->multicast = ptx_has(stmt, PTX_M_MULTICAST_CLUSTER) != 0;
+	/* a cache policy is one more operand; im2col has its offsets in a list */
+	if (!copy->dimensions || stmt->unknown || ptx_has(stmt, PTX_M_REDUCE) ||
+	    stmt->nops < (store ? 2u : 3u + copy->multicast) || map->kind != PTX_O_MEMORY ||
+	    map->count != 2 || map->imm) {
+		ptx_unsupported(l);
+		return;
+	}
+	place = &map->elems[1];
+	elems = place->kind == PTX_O_VECTOR ? place->elems : place;
+	if ((place->kind == PTX_O_VECTOR ? place->count : 1) != copy->dimensions) {
+		ptx_unsupported(l);
+		return;
+	}
+	regs[n++] = ptx_use_size(l, &map->elems[0], 8);
+	regs[n++] = ptx_generic_address(l, &stmt->ops[store ? 1 : 0], PTX_SPACE_SHARED, 1);
+	for (uint32_t k = 0; k < copy->dimensions; k++)
+		regs[n++] = ptx_use_size(l, &elems[k], 4);
+	if (!store)
+		regs[n++] = ptx_generic_address(l, &stmt->ops[2], PTX_SPACE_SHARED, 1);
+	if (copy->multicast)
+		regs[n++] = ptx_resized(l, ptx_use_any(l, &stmt->ops[3]), 4, 0);
+	list = ptx_list(l, n);
+	for (uint32_t k = 0; k < n; k++)
+		list[k] = regs[k];
+	copy->regs = list;
+	struct ptx_ir *ir = ptx_emit(l, PTX_H_tensor_copy, NONE, NONE, NONE, NONE);
+
+	ir->list = list;
+	ir->nlist = n;
+	ir->roles |= PTX_LIST_USE | PTX_LIST_DATA;
+	ir->insn.data = copy;
+}
+
 /* cp.async.bulk [to], [from], size, [barrier] */
 static void
 lower_bulk(struct ptx_lower *l, const struct ptx_stmt *stmt)
@@ -167,8 +218,12 @@ lower_bulk(struct ptx_lower *l, const struct ptx_stmt *stmt)
 	if (ptx_has(stmt, PTX_M_COMMIT_GROUP) || ptx_has(stmt, PTX_M_WAIT_GROUP) ||
 	    ptx_has(stmt, PTX_M_PREFETCH))
 		return;
-	if (ptx_has(stmt, PTX_M_TENSOR) || ptx_has(stmt, PTX_M_REDUCE) ||
-	    ptx_has(stmt, PTX_M_MULTICAST_CLUSTER) || stmt->nops < (tell ? 4 : 3)) {
+	if (ptx_has(stmt, PTX_M_TENSOR)) {
+		lower_tensor(l, stmt);
+		return;
+	}
+	if (ptx_has(stmt, PTX_M_REDUCE) || ptx_has(stmt, PTX_M_MULTICAST_CLUSTER) ||
+	    stmt->nops < (tell ? 4 : 3)) {
 		ptx_unsupported(l);
 		return;
 	}
