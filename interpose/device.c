@@ -70,12 +70,17 @@ CUresult
 genie_cuDeviceGetName(char *name, int len, CUdevice dev)
 {
 	const struct genie_device_info *info = device_get(dev);
+	size_t length;
 
 	if (!info)
 		return CUDA_ERROR_INVALID_DEVICE;
 	if (!name || len <= 0)
 		return CUDA_ERROR_INVALID_VALUE;
-	snprintf(name, (size_t)len, "%s", info->name);
+	/* The driver fills the rest with zeros (H200, driver 580: all of 64 bytes); Python's
+	 * bindings show the whole buffer. */
+	length = (size_t)len < sizeof(info->name) ? (size_t)len : sizeof(info->name);
+	memset(name, 0, length);
+	snprintf(name, length, "%s", info->name);
 	return CUDA_SUCCESS;
 }
 

@@ -67,10 +67,12 @@ main()
 
 	CUdevice device;
 	CUcontext context, current;
-	char name[256];
+	char name[64];
 	size_t total;
 	CALL(cuDeviceGet, &device, 0);
+	memset(name, ' ', sizeof(name));
 	CALL(cuDeviceGetName, name, sizeof(name), device);
+	EXPECT(name[sizeof(name) - 1] == 0); /* zeros to the end */
 	CALL(cuDeviceTotalMem, &total, device);
 	EXPECT(strlen(name) > 0 && total > 0);
 	CALL(cuDevicePrimaryCtxRetain, &context, device);
