@@ -82,11 +82,14 @@ def run_program(command, timeout, server=None, library=None, env=None, cwd=None)
         texts = [f.read().decode(errors="replace") for f in (out, err)]
     stats = None
     if stats_path:
-        try:
-            with open(stats_path.replace("%p", str(process.pid)), encoding="utf-8") as file:
-                stats = json.load(file)
-        except (OSError, ValueError):
-            pass  # a program that never used CUDA, or did not end by itself
+        own = str(process.pid)  # or of a process that it started
+        for name in sorted(os.listdir(folder), key=lambda name: name != own):
+            try:
+                with open(os.path.join(folder, name), encoding="utf-8") as file:
+                    stats = json.load(file)
+                break
+            except (OSError, ValueError):
+                pass  # it did not end by itself
         shutil.rmtree(os.path.dirname(stats_path), ignore_errors=True)
     return Outcome(status, texts[0], texts[1], seconds, stats)
 
