@@ -3,48 +3,25 @@
  * the product becomes one command, because cuBLAS carries its product kernels as machine code
  * only (measured: driver-boundary.md, 5). Levels 1 and 2 need no hook: they come as PTX.
  */
-#include <cublas_api.h>
-#include <stdatomic.h>
+#include "interpose/hook_cublas.h"
 
-#include "interpose/hook.h"
 #include "interpose/hook_gemm.h"
 
-#define EXPORT __attribute__((visibility("default")))
+cublasStatus_t
+genie_cublas_read(cublasHandle_t handle, cudaStream_t *ret_stream, bool *ret_on_device)
+{
+	__typeof__(&cublasGetStream_v2) get_stream = CUBLAS_REAL(cublasGetStream_v2);
+	__typeof__(&cublasGetPointerMode_v2) get_mode = CUBLAS_REAL(cublasGetPointerMode_v2);
+	cublasPointerMode_t mode;
 
-/* The vendor's function @name as an expression of its own type. */
-#define REAL(name)                                                                                 \
-	({                                                                                         \
-		static void *_Atomic cache;                                                        \
-		(__typeof__(&name))genie_hook_real(GENIE_HOOK_CUBLAS, #name, &cache);              \
-	})
-
-/*
- * cublas_api.h declares the half-precision products for C++ only. Their C form: a pointer to two
- * bytes, which is all that a hook needs to know of them.
- */
-typedef struct {
-	unsigned short bits;
-} genie_half_t;
-
-#define DECLARE_HALF(INT, suffix)                                                                  \
-	EXPORT cublasStatus_t cublasHgemm##suffix(                                                 \
-		cublasHandle_t, cublasOperation_t, cublasOperation_t, INT, INT, INT,               \
-		const genie_half_t *, const genie_half_t *, INT, const genie_half_t *, INT,        \
-		const genie_half_t *, genie_half_t *, INT);                                        \
-	EXPORT cublasStatus_t cublasHgemmBatched##suffix(                                          \
-		cublasHandle_t, cublasOperation_t, cublasOperation_t, INT, INT, INT,               \
-		const genie_half_t *, const genie_half_t *const[], INT,                            \
-		const genie_half_t *const[], INT, const genie_half_t *, genie_half_t *const[],     \
-		INT, INT);                                                                         \
-	EXPORT cublasStatus_t cublasHgemmStridedBatched##suffix(                                   \
-		cublasHandle_t, cublasOperation_t, cublasOperation_t, INT, INT, INT,               \
-		const genie_half_t *, const genie_half_t *, INT, long long int,                    \
-		const genie_half_t *, INT, long long int, const genie_half_t *, genie_half_t *,    \
-		INT, long long int, INT);
-
-DECLARE_HALF(int, )
-DECLARE_HALF(int64_t, _64)
-#undef DECLARE_HALF
+	if (!get_stream || !get_mode)
+		return CUBLAS_STATUS_INTERNAL_ERROR;
+	if (!handle || get_stream(handle, ret_stream) != CUBLAS_STATUS_SUCCESS ||
+	    get_mode(handle, &mode) != CUBLAS_STATUS_SUCCESS)
+		return CUBLAS_STATUS_NOT_INITIALIZED;
+	*ret_on_device = mode == CUBLAS_POINTER_MODE_DEVICE;
+	return CUBLAS_STATUS_SUCCESS;
+}
 
 /* What every product has; filled by the entry points below. */
 struct product {
@@ -69,12 +46,6 @@ operation_valid(cublasOperation_t op)
 	return op == CUBLAS_OP_N || op == CUBLAS_OP_T || op == CUBLAS_OP_C;
 }
 
-static int64_t
-at_least_one(int64_t n)
-{
-	return n > 1 ? n : 1;
-}
-
 /* The argument rules of the cuBLAS documentation for cublas<t>gemm(). */
 static bool
 product_valid(const struct product *p)
@@ -84,27 +55,24 @@ product_valid(const struct product *p)
 
 	return operation_valid(p->op_a) && operation_valid(p->op_b) && p->m >= 0 && p->n >= 0 &&
 	       p->k >= 0 && p->batch >= 0 && p->batch <= UINT32_MAX &&
-	       p->lda >= at_least_one(rows_a) && p->ldb >= at_least_one(rows_b) &&
-	       p->ldc >= at_least_one(p->m) && p->alpha && p->beta;
+	       p->lda >= genie_cublas_at_least_one(rows_a) &&
+	       p->ldb >= genie_cublas_at_least_one(rows_b) &&
+	       p->ldc >= genie_cublas_at_least_one(p->m) && p->alpha && p->beta;
 }
 
 static cublasStatus_t
 product_submit(const struct product *p)
 {
-	__typeof__(&cublasGetStream_v2) get_stream = REAL(cublasGetStream_v2);
-	__typeof__(&cublasGetPointerMode_v2) get_mode = REAL(cublasGetPointerMode_v2);
 	int type_a = genie_gemm_type(p->type_a);
 	int type_b = genie_gemm_type(p->type_b);
 	int type_c = genie_gemm_type(p->type_c);
-	cublasPointerMode_t mode;
 	struct genie_gemm gemm = {0};
 	cudaStream_t stream;
+	bool on_device;
+	cublasStatus_t status = genie_cublas_read(p->handle, &stream, &on_device);
 
-	if (!get_stream || !get_mode)
-		return CUBLAS_STATUS_INTERNAL_ERROR;
-	if (!p->handle || get_stream(p->handle, &stream) != CUBLAS_STATUS_SUCCESS ||
-	    get_mode(p->handle, &mode) != CUBLAS_STATUS_SUCCESS)
-		return CUBLAS_STATUS_NOT_INITIALIZED;
+	if (status != CUBLAS_STATUS_SUCCESS)
+		return status;
 	if (!product_valid(p))
 		return CUBLAS_STATUS_INVALID_VALUE;
 	if (type_a < 0 || type_b < 0 || type_c < 0 ||
@@ -136,7 +104,7 @@ product_submit(const struct product *p)
 	gemm.type_c = (uint16_t)type_c;
 	gemm.type_d = (uint16_t)type_c;
 	gemm.bias_type = (uint16_t)type_c;
-	genie_gemm_scale(&gemm, p->alpha, p->beta, mode == CUBLAS_POINTER_MODE_DEVICE);
+	genie_gemm_scale(&gemm, p->alpha, p->beta, on_device);
 	return genie_gemm_submit(&gemm, (CUstream)stream) == CUDA_SUCCESS
 		       ? CUBLAS_STATUS_SUCCESS
 		       : CUBLAS_STATUS_EXECUTION_FAILED;
@@ -144,114 +112,52 @@ product_submit(const struct product *p)
 
 /*
  * The entry points. Each exists with 32-bit and with 64-bit sizes (INT) and differs otherwise in
- * its element type, so a macro writes them; the macros below are the whole list.
+ * its element type.
  */
+#define SIZES(INT)                                                                                 \
+	cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, INT m, INT n, INT k
+#define PRODUCT(...)                                                                               \
+	product_submit(&(struct product){.handle = handle,                                         \
+					 .op_a = op_a,                                             \
+					 .op_b = op_b,                                             \
+					 .m = m,                                                   \
+					 .n = n,                                                   \
+					 .k = k,                                                   \
+					 .alpha = alpha,                                           \
+					 .beta = beta,                                             \
+					 .a = a,                                                   \
+					 .b = b,                                                   \
+					 .c = (void *)c,                                           \
+					 .lda = lda,                                               \
+					 .ldb = ldb,                                               \
+					 .ldc = ldc,                                               \
+					 __VA_ARGS__})
+#define TYPES(a, b, c) .type_a = a, .type_b = b, .type_c = c
+#define STRIDES        .stride_a = stride_a, .stride_b = stride_b, .stride_c = stride_c
+
 #define GEMM(name, INT, T, TYPE, COMPUTE)                                                          \
-	EXPORT cublasStatus_t name(cublasHandle_t handle, cublasOperation_t op_a,                  \
-				   cublasOperation_t op_b, INT m, INT n, INT k, const T *alpha,    \
-				   const T *a, INT lda, const T *b, INT ldb, const T *beta, T *c,  \
-				   INT ldc)                                                        \
-	{                                                                                          \
-		__typeof__(&name) real;                                                            \
-                                                                                                   \
-		if (genie_hook_native())                                                           \
-			return product_submit(&(struct product){.handle = handle,                  \
-								.op_a = op_a,                      \
-								.op_b = op_b,                      \
-								.m = m,                            \
-								.n = n,                            \
-								.k = k,                            \
-								.alpha = alpha,                    \
-								.beta = beta,                      \
-								.a = a,                            \
-								.b = b,                            \
-								.c = c,                            \
-								.type_a = TYPE,                    \
-								.type_b = TYPE,                    \
-								.type_c = TYPE,                    \
-								.lda = lda,                        \
-								.ldb = ldb,                        \
-								.ldc = ldc,                        \
-								.batch = 1,                        \
-								.compute = COMPUTE});              \
-		real = REAL(name);                                                                 \
-		return real ? real(handle, op_a, op_b, m, n, k, alpha, a, lda, b, ldb, beta, c,    \
-				   ldc)                                                            \
-			    : CUBLAS_STATUS_NOT_INITIALIZED;                                       \
-	}
+	CUBLAS_HOOK(name,                                                                          \
+		    (SIZES(INT), const T *alpha, const T *a, INT lda, const T *b, INT ldb,         \
+		     const T *beta, T *c, INT ldc),                                                \
+		    (handle, op_a, op_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc),            \
+		    PRODUCT(TYPES(TYPE, TYPE, TYPE), .batch = 1, .compute = COMPUTE))
 
 #define GEMM_BATCHED(name, INT, T, TYPE, COMPUTE)                                                  \
-	EXPORT cublasStatus_t name(cublasHandle_t handle, cublasOperation_t op_a,                  \
-				   cublasOperation_t op_b, INT m, INT n, INT k, const T *alpha,    \
-				   const T *const a[], INT lda, const T *const b[], INT ldb,       \
-				   const T *beta, T *const c[], INT ldc, INT batch)                \
-	{                                                                                          \
-		__typeof__(&name) real;                                                            \
-                                                                                                   \
-		if (genie_hook_native())                                                           \
-			return product_submit(&(struct product){.handle = handle,                  \
-								.op_a = op_a,                      \
-								.op_b = op_b,                      \
-								.m = m,                            \
-								.n = n,                            \
-								.k = k,                            \
-								.alpha = alpha,                    \
-								.beta = beta,                      \
-								.a = a,                            \
-								.b = b,                            \
-								.c = (void *)c,                    \
-								.type_a = TYPE,                    \
-								.type_b = TYPE,                    \
-								.type_c = TYPE,                    \
-								.lda = lda,                        \
-								.ldb = ldb,                        \
-								.ldc = ldc,                        \
-								.batch = batch,                    \
-								.pointer_array = true,             \
-								.compute = COMPUTE});              \
-		real = REAL(name);                                                                 \
-		return real ? real(handle, op_a, op_b, m, n, k, alpha, a, lda, b, ldb, beta, c,    \
-				   ldc, batch)                                                     \
-			    : CUBLAS_STATUS_NOT_INITIALIZED;                                       \
-	}
+	CUBLAS_HOOK(name,                                                                          \
+		    (SIZES(INT), const T *alpha, const T *const a[], INT lda, const T *const b[],  \
+		     INT ldb, const T *beta, T *const c[], INT ldc, INT batch),                    \
+		    (handle, op_a, op_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, batch),     \
+		    PRODUCT(TYPES(TYPE, TYPE, TYPE), .batch = batch, .pointer_array = true,        \
+			    .compute = COMPUTE))
 
 #define GEMM_STRIDED(name, INT, T, TYPE, COMPUTE)                                                  \
-	EXPORT cublasStatus_t name(cublasHandle_t handle, cublasOperation_t op_a,                  \
-				   cublasOperation_t op_b, INT m, INT n, INT k, const T *alpha,    \
-				   const T *a, INT lda, long long int stride_a, const T *b,        \
-				   INT ldb, long long int stride_b, const T *beta, T *c, INT ldc,  \
-				   long long int stride_c, INT batch)                              \
-	{                                                                                          \
-		__typeof__(&name) real;                                                            \
-                                                                                                   \
-		if (genie_hook_native())                                                           \
-			return product_submit(&(struct product){.handle = handle,                  \
-								.op_a = op_a,                      \
-								.op_b = op_b,                      \
-								.m = m,                            \
-								.n = n,                            \
-								.k = k,                            \
-								.alpha = alpha,                    \
-								.beta = beta,                      \
-								.a = a,                            \
-								.b = b,                            \
-								.c = c,                            \
-								.type_a = TYPE,                    \
-								.type_b = TYPE,                    \
-								.type_c = TYPE,                    \
-								.lda = lda,                        \
-								.ldb = ldb,                        \
-								.ldc = ldc,                        \
-								.stride_a = stride_a,              \
-								.stride_b = stride_b,              \
-								.stride_c = stride_c,              \
-								.batch = batch,                    \
-								.compute = COMPUTE});              \
-		real = REAL(name);                                                                 \
-		return real ? real(handle, op_a, op_b, m, n, k, alpha, a, lda, stride_a, b, ldb,   \
-				   stride_b, beta, c, ldc, stride_c, batch)                        \
-			    : CUBLAS_STATUS_NOT_INITIALIZED;                                       \
-	}
+	CUBLAS_HOOK(name,                                                                          \
+		    (SIZES(INT), const T *alpha, const T *a, INT lda, long long int stride_a,      \
+		     const T *b, INT ldb, long long int stride_b, const T *beta, T *c, INT ldc,    \
+		     long long int stride_c, INT batch),                                           \
+		    (handle, op_a, op_b, m, n, k, alpha, a, lda, stride_a, b, ldb, stride_b, beta, \
+		     c, ldc, stride_c, batch),                                                     \
+		    PRODUCT(TYPES(TYPE, TYPE, TYPE), STRIDES, .batch = batch, .compute = COMPUTE))
 
 #define GEMM_ALL(letter, T, TYPE, COMPUTE)                                                         \
 	GEMM_BATCHED(cublas##letter##gemmBatched, int, T, TYPE, COMPUTE)                           \
@@ -281,152 +187,46 @@ GEMM_ALL(H, genie_half_t, CUDA_R_16F, CUBLAS_COMPUTE_16F)
 
 /* Element types as arguments; the accumulation is float. */
 #define GEMM_SEX(name, INT, T, COMPUTE)                                                            \
-	EXPORT cublasStatus_t name(cublasHandle_t handle, cublasOperation_t op_a,                  \
-				   cublasOperation_t op_b, INT m, INT n, INT k, const T *alpha,    \
-				   const void *a, cudaDataType type_a, INT lda, const void *b,     \
-				   cudaDataType type_b, INT ldb, const T *beta, void *c,           \
-				   cudaDataType type_c, INT ldc)                                   \
-	{                                                                                          \
-		__typeof__(&name) real;                                                            \
-                                                                                                   \
-		if (genie_hook_native())                                                           \
-			return product_submit(&(struct product){.handle = handle,                  \
-								.op_a = op_a,                      \
-								.op_b = op_b,                      \
-								.m = m,                            \
-								.n = n,                            \
-								.k = k,                            \
-								.alpha = alpha,                    \
-								.beta = beta,                      \
-								.a = a,                            \
-								.b = b,                            \
-								.c = c,                            \
-								.type_a = type_a,                  \
-								.type_b = type_b,                  \
-								.type_c = type_c,                  \
-								.lda = lda,                        \
-								.ldb = ldb,                        \
-								.ldc = ldc,                        \
-								.batch = 1,                        \
-								.compute = COMPUTE});              \
-		real = REAL(name);                                                                 \
-		return real ? real(handle, op_a, op_b, m, n, k, alpha, a, type_a, lda, b, type_b,  \
-				   ldb, beta, c, type_c, ldc)                                      \
-			    : CUBLAS_STATUS_NOT_INITIALIZED;                                       \
-	}
+	CUBLAS_HOOK(name,                                                                          \
+		    (SIZES(INT), const T *alpha, const void *a, cudaDataType type_a, INT lda,      \
+		     const void *b, cudaDataType type_b, INT ldb, const T *beta, void *c,          \
+		     cudaDataType type_c, INT ldc),                                                \
+		    (handle, op_a, op_b, m, n, k, alpha, a, type_a, lda, b, type_b, ldb, beta, c,  \
+		     type_c, ldc),                                                                 \
+		    PRODUCT(TYPES(type_a, type_b, type_c), .batch = 1, .compute = COMPUTE))
 
 #define GEMM_EX(name, INT)                                                                         \
-	EXPORT cublasStatus_t name(                                                                \
-		cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, INT m,      \
-		INT n, INT k, const void *alpha, const void *a, cudaDataType type_a, INT lda,      \
-		const void *b, cudaDataType type_b, INT ldb, const void *beta, void *c,            \
-		cudaDataType type_c, INT ldc, cublasComputeType_t compute, cublasGemmAlgo_t algo)  \
-	{                                                                                          \
-		__typeof__(&name) real;                                                            \
-                                                                                                   \
-		if (genie_hook_native())                                                           \
-			return product_submit(&(struct product){.handle = handle,                  \
-								.op_a = op_a,                      \
-								.op_b = op_b,                      \
-								.m = m,                            \
-								.n = n,                            \
-								.k = k,                            \
-								.alpha = alpha,                    \
-								.beta = beta,                      \
-								.a = a,                            \
-								.b = b,                            \
-								.c = c,                            \
-								.type_a = type_a,                  \
-								.type_b = type_b,                  \
-								.type_c = type_c,                  \
-								.lda = lda,                        \
-								.ldb = ldb,                        \
-								.ldc = ldc,                        \
-								.batch = 1,                        \
-								.compute = (int)compute});         \
-		real = REAL(name);                                                                 \
-		return real ? real(handle, op_a, op_b, m, n, k, alpha, a, type_a, lda, b, type_b,  \
-				   ldb, beta, c, type_c, ldc, compute, algo)                       \
-			    : CUBLAS_STATUS_NOT_INITIALIZED;                                       \
-	}
+	CUBLAS_HOOK(name,                                                                          \
+		    (SIZES(INT), const void *alpha, const void *a, cudaDataType type_a, INT lda,   \
+		     const void *b, cudaDataType type_b, INT ldb, const void *beta, void *c,       \
+		     cudaDataType type_c, INT ldc, cublasComputeType_t compute,                    \
+		     cublasGemmAlgo_t algo),                                                       \
+		    (handle, op_a, op_b, m, n, k, alpha, a, type_a, lda, b, type_b, ldb, beta, c,  \
+		     type_c, ldc, compute, algo),                                                  \
+		    PRODUCT(TYPES(type_a, type_b, type_c), .batch = 1, .compute = (int)compute))
 
 #define GEMM_BATCHED_EX(name, INT)                                                                 \
-	EXPORT cublasStatus_t name(                                                                \
-		cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, INT m,      \
-		INT n, INT k, const void *alpha, const void *const a[], cudaDataType type_a,       \
-		INT lda, const void *const b[], cudaDataType type_b, INT ldb, const void *beta,    \
-		void *const c[], cudaDataType type_c, INT ldc, INT batch,                          \
-		cublasComputeType_t compute, cublasGemmAlgo_t algo)                                \
-	{                                                                                          \
-		__typeof__(&name) real;                                                            \
-                                                                                                   \
-		if (genie_hook_native())                                                           \
-			return product_submit(&(struct product){.handle = handle,                  \
-								.op_a = op_a,                      \
-								.op_b = op_b,                      \
-								.m = m,                            \
-								.n = n,                            \
-								.k = k,                            \
-								.alpha = alpha,                    \
-								.beta = beta,                      \
-								.a = a,                            \
-								.b = b,                            \
-								.c = (void *)c,                    \
-								.type_a = type_a,                  \
-								.type_b = type_b,                  \
-								.type_c = type_c,                  \
-								.lda = lda,                        \
-								.ldb = ldb,                        \
-								.ldc = ldc,                        \
-								.batch = batch,                    \
-								.pointer_array = true,             \
-								.compute = (int)compute});         \
-		real = REAL(name);                                                                 \
-		return real ? real(handle, op_a, op_b, m, n, k, alpha, a, type_a, lda, b, type_b,  \
-				   ldb, beta, c, type_c, ldc, batch, compute, algo)                \
-			    : CUBLAS_STATUS_NOT_INITIALIZED;                                       \
-	}
+	CUBLAS_HOOK(name,                                                                          \
+		    (SIZES(INT), const void *alpha, const void *const a[], cudaDataType type_a,    \
+		     INT lda, const void *const b[], cudaDataType type_b, INT ldb,                 \
+		     const void *beta, void *const c[], cudaDataType type_c, INT ldc, INT batch,   \
+		     cublasComputeType_t compute, cublasGemmAlgo_t algo),                          \
+		    (handle, op_a, op_b, m, n, k, alpha, a, type_a, lda, b, type_b, ldb, beta, c,  \
+		     type_c, ldc, batch, compute, algo),                                           \
+		    PRODUCT(TYPES(type_a, type_b, type_c), .batch = batch, .pointer_array = true,  \
+			    .compute = (int)compute))
 
 #define GEMM_STRIDED_EX(name, INT)                                                                 \
-	EXPORT cublasStatus_t name(cublasHandle_t handle, cublasOperation_t op_a,                  \
-				   cublasOperation_t op_b, INT m, INT n, INT k, const void *alpha, \
-				   const void *a, cudaDataType type_a, INT lda,                    \
-				   long long int stride_a, const void *b, cudaDataType type_b,     \
-				   INT ldb, long long int stride_b, const void *beta, void *c,     \
-				   cudaDataType type_c, INT ldc, long long int stride_c,           \
-				   INT batch, cublasComputeType_t compute, cublasGemmAlgo_t algo)  \
-	{                                                                                          \
-		__typeof__(&name) real;                                                            \
-                                                                                                   \
-		if (genie_hook_native())                                                           \
-			return product_submit(&(struct product){.handle = handle,                  \
-								.op_a = op_a,                      \
-								.op_b = op_b,                      \
-								.m = m,                            \
-								.n = n,                            \
-								.k = k,                            \
-								.alpha = alpha,                    \
-								.beta = beta,                      \
-								.a = a,                            \
-								.b = b,                            \
-								.c = c,                            \
-								.type_a = type_a,                  \
-								.type_b = type_b,                  \
-								.type_c = type_c,                  \
-								.lda = lda,                        \
-								.ldb = ldb,                        \
-								.ldc = ldc,                        \
-								.stride_a = stride_a,              \
-								.stride_b = stride_b,              \
-								.stride_c = stride_c,              \
-								.batch = batch,                    \
-								.compute = (int)compute});         \
-		real = REAL(name);                                                                 \
-		return real ? real(handle, op_a, op_b, m, n, k, alpha, a, type_a, lda, stride_a,   \
-				   b, type_b, ldb, stride_b, beta, c, type_c, ldc, stride_c,       \
-				   batch, compute, algo)                                           \
-			    : CUBLAS_STATUS_NOT_INITIALIZED;                                       \
-	}
+	CUBLAS_HOOK(name,                                                                          \
+		    (SIZES(INT), const void *alpha, const void *a, cudaDataType type_a, INT lda,   \
+		     long long int stride_a, const void *b, cudaDataType type_b, INT ldb,          \
+		     long long int stride_b, const void *beta, void *c, cudaDataType type_c,       \
+		     INT ldc, long long int stride_c, INT batch, cublasComputeType_t compute,      \
+		     cublasGemmAlgo_t algo),                                                       \
+		    (handle, op_a, op_b, m, n, k, alpha, a, type_a, lda, stride_a, b, type_b, ldb, \
+		     stride_b, beta, c, type_c, ldc, stride_c, batch, compute, algo),              \
+		    PRODUCT(TYPES(type_a, type_b, type_c), STRIDES, .batch = batch,                \
+			    .compute = (int)compute))
 
 GEMM_SEX(cublasSgemmEx, int, float, CUBLAS_COMPUTE_32F)
 GEMM_SEX(cublasSgemmEx_64, int64_t, float, CUBLAS_COMPUTE_32F)

@@ -3,44 +3,13 @@
  * vectors (cublas<t>gemv) and level 3. As in hook_cublas.c, a hook is a jump to the vendor's
  * function on a GPU and one command on the CPU device.
  */
-#include <cublas_api.h>
+#include "interpose/hook_cublas.h"
+
 #include <limits.h>
-#include <stdatomic.h>
 #include <string.h>
 
 #include "interpose/client.h"
-#include "interpose/hook.h"
 #include "interpose/hook_gemm.h"
-
-#define EXPORT __attribute__((visibility("default")))
-
-#define REAL(name)                                                                                 \
-	({                                                                                         \
-		static void *_Atomic cache;                                                        \
-		(__typeof__(&name))genie_hook_real(GENIE_HOOK_CUBLAS, #name, &cache);              \
-	})
-
-/* Element types that C has no name for: a pointer to two bytes is all that a hook needs to know. */
-typedef struct {
-	unsigned short bits;
-} genie_half_t;
-
-/* The stream and the pointer mode of a handle. */
-static cublasStatus_t
-read_handle(cublasHandle_t handle, cudaStream_t *ret_stream, bool *ret_on_device)
-{
-	__typeof__(&cublasGetStream_v2) get_stream = REAL(cublasGetStream_v2);
-	__typeof__(&cublasGetPointerMode_v2) get_mode = REAL(cublasGetPointerMode_v2);
-	cublasPointerMode_t mode;
-
-	if (!get_stream || !get_mode)
-		return CUBLAS_STATUS_INTERNAL_ERROR;
-	if (!handle || get_stream(handle, ret_stream) != CUBLAS_STATUS_SUCCESS ||
-	    get_mode(handle, &mode) != CUBLAS_STATUS_SUCCESS)
-		return CUBLAS_STATUS_NOT_INITIALIZED;
-	*ret_on_device = mode == CUBLAS_POINTER_MODE_DEVICE;
-	return CUBLAS_STATUS_SUCCESS;
-}
 
 static cublasStatus_t
 dense_send(const struct genie_dense *dense, CUstream handle)
@@ -61,12 +30,6 @@ dense_send(const struct genie_dense *dense, CUstream handle)
 	return CUBLAS_STATUS_SUCCESS;
 }
 
-static int64_t
-at_least_one(int64_t n)
-{
-	return n > 1 ? n : 1;
-}
-
 /* The argument rules of the cuBLAS documentation. */
 static bool
 dense_valid(const struct genie_dense *d, const void *alpha, const void *beta)
@@ -78,13 +41,14 @@ dense_valid(const struct genie_dense *d, const void *alpha, const void *beta)
 	    d->unit > 1 || !alpha || (!beta && !triangle))
 		return false;
 	if (d->kind == GENIE_DENSE_GEMV)
-		return d->lda >= at_least_one(d->m) && d->ldb && d->ldc;
+		return d->lda >= genie_cublas_at_least_one(d->m) && d->ldb && d->ldc;
 	if (d->kind >= GENIE_DENSE_SYRK && d->kind <= GENIE_DENSE_HERKX) {
 		rows_a = rows_b = d->op ? d->k : d->n;
 		rows_c = d->n;
 	}
-	return d->lda >= at_least_one(rows_a) && (!d->b || d->ldb >= at_least_one(rows_b)) &&
-	       d->ldc >= at_least_one(rows_c);
+	return d->lda >= genie_cublas_at_least_one(rows_a) &&
+	       (!d->b || d->ldb >= genie_cublas_at_least_one(rows_b)) &&
+	       d->ldc >= genie_cublas_at_least_one(rows_c);
 }
 
 static bool
@@ -107,7 +71,7 @@ dense_submit(cublasHandle_t handle, const struct genie_dense *given, const void 
 	size_t size = genie_gemm_type_size(dense.type);
 	cudaStream_t stream;
 	bool on_device;
-	cublasStatus_t status = read_handle(handle, &stream, &on_device);
+	cublasStatus_t status = genie_cublas_read(handle, &stream, &on_device);
 
 	if (status != CUBLAS_STATUS_SUCCESS)
 		return status;
@@ -131,99 +95,49 @@ dense_submit(cublasHandle_t handle, const struct genie_dense *given, const void 
 
 /* ---- products with vectors ---- */
 
+#define VECTORS(...)                                                                               \
+	dense_submit(handle,                                                                       \
+		     &(struct genie_dense){.kind = GENIE_DENSE_GEMV,                               \
+					   .op = (uint8_t)op,                                      \
+					   .m = m,                                                 \
+					   .n = n,                                                 \
+					   .a = (uintptr_t)a,                                      \
+					   .lda = lda,                                             \
+					   .b = (uintptr_t)x,                                      \
+					   .ldb = incx,                                            \
+					   .c = (uintptr_t)y,                                      \
+					   .ldc = incy,                                            \
+					   __VA_ARGS__},                                           \
+		     alpha, beta)
+#define BATCH_OK (batch >= 0 && batch <= INT_MAX)
+#define STRIDES  .stride_a = stride_a, .stride_b = stride_x, .stride_c = stride_y
+
 #define GEMV(name, INT, T, TYPE)                                                                   \
-	EXPORT cublasStatus_t name(cublasHandle_t handle, cublasOperation_t op, INT m, INT n,      \
-				   const T *alpha, const T *a, INT lda, const T *x, INT incx,      \
-				   const T *beta, T *y, INT incy)                                  \
-	{                                                                                          \
-		__typeof__(&name) real;                                                            \
-                                                                                                   \
-		if (genie_hook_native())                                                           \
-			return dense_submit(handle,                                                \
-					    &(struct genie_dense){.kind = GENIE_DENSE_GEMV,        \
-								  .type = TYPE,                    \
-								  .op = (uint8_t)op,               \
-								  .m = m,                          \
-								  .n = n,                          \
-								  .a = (uintptr_t)a,               \
-								  .lda = lda,                      \
-								  .b = (uintptr_t)x,               \
-								  .ldb = incx,                     \
-								  .c = (uintptr_t)y,               \
-								  .ldc = incy,                     \
-								  .batch = 1},                     \
-					    alpha, beta);                                          \
-		real = REAL(name);                                                                 \
-		return real ? real(handle, op, m, n, alpha, a, lda, x, incx, beta, y, incy)        \
-			    : CUBLAS_STATUS_NOT_INITIALIZED;                                       \
-	}
+	CUBLAS_HOOK(name,                                                                          \
+		    (cublasHandle_t handle, cublasOperation_t op, INT m, INT n, const T *alpha,    \
+		     const T *a, INT lda, const T *x, INT incx, const T *beta, T *y, INT incy),    \
+		    (handle, op, m, n, alpha, a, lda, x, incx, beta, y, incy),                     \
+		    VECTORS(.type = TYPE, .batch = 1))
 
 #define GEMV_BATCHED(name, INT, T, TYPE)                                                           \
-	EXPORT cublasStatus_t name(cublasHandle_t handle, cublasOperation_t op, INT m, INT n,      \
-				   const T *alpha, const T *const a[], INT lda,                    \
-				   const T *const x[], INT incx, const T *beta, T *const y[],      \
-				   INT incy, INT batch)                                            \
-	{                                                                                          \
-		__typeof__(&name) real;                                                            \
-                                                                                                   \
-		if (genie_hook_native())                                                           \
-			return batch < 0 || batch > INT_MAX                                        \
-				       ? CUBLAS_STATUS_INVALID_VALUE                               \
-				       : dense_submit(                                             \
-						 handle,                                           \
-						 &(struct genie_dense){.kind = GENIE_DENSE_GEMV,   \
-								       .type = TYPE,               \
-								       .op = (uint8_t)op,          \
-								       .m = m,                     \
-								       .n = n,                     \
-								       .a = (uintptr_t)a,          \
-								       .lda = lda,                 \
-								       .b = (uintptr_t)x,          \
-								       .ldb = incx,                \
-								       .c = (uintptr_t)y,          \
-								       .ldc = incy,                \
-								       .pointer_array = 1,         \
-								       .batch = (uint32_t)batch},  \
-						 alpha, beta);                                     \
-		real = REAL(name);                                                                 \
-		return real ? real(handle, op, m, n, alpha, a, lda, x, incx, beta, y, incy, batch) \
-			    : CUBLAS_STATUS_NOT_INITIALIZED;                                       \
-	}
+	CUBLAS_HOOK(name,                                                                          \
+		    (cublasHandle_t handle, cublasOperation_t op, INT m, INT n, const T *alpha,    \
+		     const T *const a[], INT lda, const T *const x[], INT incx, const T *beta,     \
+		     T *const y[], INT incy, INT batch),                                           \
+		    (handle, op, m, n, alpha, a, lda, x, incx, beta, y, incy, batch),              \
+		    BATCH_OK ? VECTORS(.type = TYPE, .pointer_array = 1, .batch = (uint32_t)batch) \
+			     : CUBLAS_STATUS_INVALID_VALUE)
 
 #define GEMV_STRIDED(name, INT, T, TYPE)                                                           \
-	EXPORT cublasStatus_t name(cublasHandle_t handle, cublasOperation_t op, INT m, INT n,      \
-				   const T *alpha, const T *a, INT lda, long long int stride_a,    \
-				   const T *x, INT incx, long long int stride_x, const T *beta,    \
-				   T *y, INT incy, long long int stride_y, INT batch)              \
-	{                                                                                          \
-		__typeof__(&name) real;                                                            \
-                                                                                                   \
-		if (genie_hook_native())                                                           \
-			return batch < 0 || batch > INT_MAX                                        \
-				       ? CUBLAS_STATUS_INVALID_VALUE                               \
-				       : dense_submit(                                             \
-						 handle,                                           \
-						 &(struct genie_dense){.kind = GENIE_DENSE_GEMV,   \
-								       .type = TYPE,               \
-								       .op = (uint8_t)op,          \
-								       .m = m,                     \
-								       .n = n,                     \
-								       .a = (uintptr_t)a,          \
-								       .lda = lda,                 \
-								       .b = (uintptr_t)x,          \
-								       .ldb = incx,                \
-								       .c = (uintptr_t)y,          \
-								       .ldc = incy,                \
-								       .stride_a = stride_a,       \
-								       .stride_b = stride_x,       \
-								       .stride_c = stride_y,       \
-								       .batch = (uint32_t)batch},  \
-						 alpha, beta);                                     \
-		real = REAL(name);                                                                 \
-		return real ? real(handle, op, m, n, alpha, a, lda, stride_a, x, incx, stride_x,   \
-				   beta, y, incy, stride_y, batch)                                 \
-			    : CUBLAS_STATUS_NOT_INITIALIZED;                                       \
-	}
+	CUBLAS_HOOK(name,                                                                          \
+		    (cublasHandle_t handle, cublasOperation_t op, INT m, INT n, const T *alpha,    \
+		     const T *a, INT lda, long long int stride_a, const T *x, INT incx,            \
+		     long long int stride_x, const T *beta, T *y, INT incy,                        \
+		     long long int stride_y, INT batch),                                           \
+		    (handle, op, m, n, alpha, a, lda, stride_a, x, incx, stride_x, beta, y, incy,  \
+		     stride_y, batch),                                                             \
+		    BATCH_OK ? VECTORS(.type = TYPE, STRIDES, .batch = (uint32_t)batch)            \
+			     : CUBLAS_STATUS_INVALID_VALUE)
 
 #define GEMV_ALL(letter, T, TYPE)                                                                  \
 	GEMV(cublas##letter##gemv_v2, int, T, TYPE)                                                \
@@ -246,13 +160,13 @@ mixed_submit(cublasHandle_t handle, int type_in, int type_out, cublasOperation_t
 	struct genie_gemm gemm = *given;
 	cudaStream_t stream;
 	bool on_device;
-	cublasStatus_t status = read_handle(handle, &stream, &on_device);
+	cublasStatus_t status = genie_cublas_read(handle, &stream, &on_device);
 	int64_t rows = gemm.m, columns = gemm.n;
 
 	if (status != CUBLAS_STATUS_SUCCESS)
 		return status;
 	if (rows < 0 || columns < 0 || batch < 0 || batch > INT_MAX || op > CUBLAS_OP_C || !alpha ||
-	    !beta || gemm.lda < at_least_one(rows) || !gemm.ldb || !gemm.ldc)
+	    !beta || gemm.lda < genie_cublas_at_least_one(rows) || !gemm.ldb || !gemm.ldc)
 		return CUBLAS_STATUS_INVALID_VALUE;
 	if (gemm.ldb < 0 || gemm.ldc < 0)
 		return CUBLAS_STATUS_NOT_SUPPORTED;
@@ -277,61 +191,35 @@ mixed_submit(cublasHandle_t handle, int type_in, int type_out, cublasOperation_t
 		       : CUBLAS_STATUS_EXECUTION_FAILED;
 }
 
+#define MIXED(TYPE_IN, TYPE_OUT, ...)                                                              \
+	mixed_submit(handle, TYPE_IN, TYPE_OUT, op, batch, alpha, beta,                            \
+		     &(struct genie_gemm){.m = m,                                                  \
+					  .n = n,                                                  \
+					  .a = (uintptr_t)a,                                       \
+					  .lda = lda,                                              \
+					  .b = (uintptr_t)x,                                       \
+					  .ldb = incx,                                             \
+					  .c = (uintptr_t)y,                                       \
+					  .ldc = incy,                                             \
+					  __VA_ARGS__})
+
 #define MIXED_BATCHED(name, INT, IN, TYPE_IN, OUT, TYPE_OUT)                                       \
-	EXPORT cublasStatus_t name(cublasHandle_t, cublasOperation_t, INT, INT, const float *,     \
-				   const IN *const[], INT, const IN *const[], INT, const float *,  \
-				   OUT *const[], INT, INT);                                        \
-	cublasStatus_t name(cublasHandle_t handle, cublasOperation_t op, INT m, INT n,             \
-			    const float *alpha, const IN *const a[], INT lda, const IN *const x[], \
-			    INT incx, const float *beta, OUT *const y[], INT incy, INT batch)      \
-	{                                                                                          \
-		__typeof__(&name) real;                                                            \
-                                                                                                   \
-		if (genie_hook_native())                                                           \
-			return mixed_submit(handle, TYPE_IN, TYPE_OUT, op, batch, alpha, beta,     \
-					    &(struct genie_gemm){.m = m,                           \
-								 .n = n,                           \
-								 .a = (uintptr_t)a,                \
-								 .lda = lda,                       \
-								 .b = (uintptr_t)x,                \
-								 .ldb = incx,                      \
-								 .c = (uintptr_t)y,                \
-								 .ldc = incy,                      \
-								 .pointer_array = 1});             \
-		real = REAL(name);                                                                 \
-		return real ? real(handle, op, m, n, alpha, a, lda, x, incx, beta, y, incy, batch) \
-			    : CUBLAS_STATUS_NOT_INITIALIZED;                                       \
-	}
+	CUBLAS_HOOK(name,                                                                          \
+		    (cublasHandle_t handle, cublasOperation_t op, INT m, INT n,                    \
+		     const float *alpha, const IN *const a[], INT lda, const IN *const x[],        \
+		     INT incx, const float *beta, OUT *const y[], INT incy, INT batch),            \
+		    (handle, op, m, n, alpha, a, lda, x, incx, beta, y, incy, batch),              \
+		    MIXED(TYPE_IN, TYPE_OUT, .pointer_array = 1))
 
 #define MIXED_STRIDED(name, INT, IN, TYPE_IN, OUT, TYPE_OUT)                                       \
-	EXPORT cublasStatus_t name(cublasHandle_t, cublasOperation_t, INT, INT, const float *,     \
-				   const IN *, INT, long long int, const IN *, INT, long long int, \
-				   const float *, OUT *, INT, long long int, INT);                 \
-	cublasStatus_t name(cublasHandle_t handle, cublasOperation_t op, INT m, INT n,             \
-			    const float *alpha, const IN *a, INT lda, long long int stride_a,      \
-			    const IN *x, INT incx, long long int stride_x, const float *beta,      \
-			    OUT *y, INT incy, long long int stride_y, INT batch)                   \
-	{                                                                                          \
-		__typeof__(&name) real;                                                            \
-                                                                                                   \
-		if (genie_hook_native())                                                           \
-			return mixed_submit(handle, TYPE_IN, TYPE_OUT, op, batch, alpha, beta,     \
-					    &(struct genie_gemm){.m = m,                           \
-								 .n = n,                           \
-								 .a = (uintptr_t)a,                \
-								 .lda = lda,                       \
-								 .stride_a = stride_a,             \
-								 .b = (uintptr_t)x,                \
-								 .ldb = incx,                      \
-								 .stride_b = stride_x,             \
-								 .c = (uintptr_t)y,                \
-								 .ldc = incy,                      \
-								 .stride_c = stride_y});           \
-		real = REAL(name);                                                                 \
-		return real ? real(handle, op, m, n, alpha, a, lda, stride_a, x, incx, stride_x,   \
-				   beta, y, incy, stride_y, batch)                                 \
-			    : CUBLAS_STATUS_NOT_INITIALIZED;                                       \
-	}
+	CUBLAS_HOOK(name,                                                                          \
+		    (cublasHandle_t handle, cublasOperation_t op, INT m, INT n,                    \
+		     const float *alpha, const IN *a, INT lda, long long int stride_a,             \
+		     const IN *x, INT incx, long long int stride_x, const float *beta, OUT *y,     \
+		     INT incy, long long int stride_y, INT batch),                                 \
+		    (handle, op, m, n, alpha, a, lda, stride_a, x, incx, stride_x, beta, y, incy,  \
+		     stride_y, batch),                                                             \
+		    MIXED(TYPE_IN, TYPE_OUT, STRIDES))
 
 #define MIXED_ALL(letters, IN, TYPE_IN, OUT, TYPE_OUT)                                             \
 	MIXED_BATCHED(cublas##letters##gemvBatched, int, IN, TYPE_IN, OUT, TYPE_OUT)               \
@@ -346,150 +234,63 @@ MIXED_ALL(TSS, genie_half_t, GENIE_BF16, float, GENIE_F32)
 
 /* ---- level 3 ---- */
 
+#define DENSE(factor, ...)                                                                         \
+	dense_submit(handle,                                                                       \
+		     &(struct genie_dense){.a = (uintptr_t)a,                                      \
+					   .lda = lda,                                             \
+					   .fill = (uint8_t)fill,                                  \
+					   .n = n,                                                 \
+					   .batch = 1,                                             \
+					   __VA_ARGS__},                                           \
+		     alpha, factor)
+#define MATRIX_B .b = (uintptr_t)b, .ldb = ldb
+#define MATRIX_C .c = (uintptr_t)c, .ldc = ldc
+#define TRIANGLE .op = (uint8_t)op, .side = (uint8_t)side, .unit = (uint8_t)diag, .m = m
+
 #define SYMM(name, INT, T, TYPE, KIND)                                                             \
-	EXPORT cublasStatus_t name(cublasHandle_t handle, cublasSideMode_t side,                   \
-				   cublasFillMode_t fill, INT m, INT n, const T *alpha,            \
-				   const T *a, INT lda, const T *b, INT ldb, const T *beta, T *c,  \
-				   INT ldc)                                                        \
-	{                                                                                          \
-		__typeof__(&name) real;                                                            \
-                                                                                                   \
-		if (genie_hook_native())                                                           \
-			return dense_submit(handle,                                                \
-					    &(struct genie_dense){.kind = KIND,                    \
-								  .type = TYPE,                    \
-								  .side = (uint8_t)side,           \
-								  .fill = (uint8_t)fill,           \
-								  .m = m,                          \
-								  .n = n,                          \
-								  .a = (uintptr_t)a,               \
-								  .lda = lda,                      \
-								  .b = (uintptr_t)b,               \
-								  .ldb = ldb,                      \
-								  .c = (uintptr_t)c,               \
-								  .ldc = ldc,                      \
-								  .batch = 1},                     \
-					    alpha, beta);                                          \
-		real = REAL(name);                                                                 \
-		return real ? real(handle, side, fill, m, n, alpha, a, lda, b, ldb, beta, c, ldc)  \
-			    : CUBLAS_STATUS_NOT_INITIALIZED;                                       \
-	}
+	CUBLAS_HOOK(name,                                                                          \
+		    (cublasHandle_t handle, cublasSideMode_t side, cublasFillMode_t fill, INT m,   \
+		     INT n, const T *alpha, const T *a, INT lda, const T *b, INT ldb,              \
+		     const T *beta, T *c, INT ldc),                                                \
+		    (handle, side, fill, m, n, alpha, a, lda, b, ldb, beta, c, ldc),               \
+		    DENSE(beta, .kind = KIND, .type = TYPE, .side = (uint8_t)side, .m = m,         \
+			  MATRIX_B, MATRIX_C))
 
 #define RANK(name, INT, T, FACTOR, TYPE, KIND)                                                     \
-	EXPORT cublasStatus_t name(cublasHandle_t handle, cublasFillMode_t fill,                   \
-				   cublasOperation_t op, INT n, INT k, const FACTOR *alpha,        \
-				   const T *a, INT lda, const FACTOR *beta, T *c, INT ldc)         \
-	{                                                                                          \
-		__typeof__(&name) real;                                                            \
-                                                                                                   \
-		if (genie_hook_native())                                                           \
-			return dense_submit(handle,                                                \
-					    &(struct genie_dense){.kind = KIND,                    \
-								  .type = TYPE,                    \
-								  .fill = (uint8_t)fill,           \
-								  .op = (uint8_t)op,               \
-								  .n = n,                          \
-								  .k = k,                          \
-								  .a = (uintptr_t)a,               \
-								  .lda = lda,                      \
-								  .c = (uintptr_t)c,               \
-								  .ldc = ldc,                      \
-								  .batch = 1},                     \
-					    alpha, beta);                                          \
-		real = REAL(name);                                                                 \
-		return real ? real(handle, fill, op, n, k, alpha, a, lda, beta, c, ldc)            \
-			    : CUBLAS_STATUS_NOT_INITIALIZED;                                       \
-	}
+	CUBLAS_HOOK(name,                                                                          \
+		    (cublasHandle_t handle, cublasFillMode_t fill, cublasOperation_t op, INT n,    \
+		     INT k, const FACTOR *alpha, const T *a, INT lda, const FACTOR *beta, T *c,    \
+		     INT ldc),                                                                     \
+		    (handle, fill, op, n, k, alpha, a, lda, beta, c, ldc),                         \
+		    DENSE(beta, .kind = KIND, .type = TYPE, .op = (uint8_t)op, .k = k, MATRIX_C))
 
 #define RANK2(name, INT, T, FACTOR, TYPE, KIND)                                                    \
-	EXPORT cublasStatus_t name(cublasHandle_t handle, cublasFillMode_t fill,                   \
-				   cublasOperation_t op, INT n, INT k, const T *alpha, const T *a, \
-				   INT lda, const T *b, INT ldb, const FACTOR *beta, T *c,         \
-				   INT ldc)                                                        \
-	{                                                                                          \
-		__typeof__(&name) real;                                                            \
-                                                                                                   \
-		if (genie_hook_native())                                                           \
-			return dense_submit(handle,                                                \
-					    &(struct genie_dense){.kind = KIND,                    \
-								  .type = TYPE,                    \
-								  .fill = (uint8_t)fill,           \
-								  .op = (uint8_t)op,               \
-								  .n = n,                          \
-								  .k = k,                          \
-								  .a = (uintptr_t)a,               \
-								  .lda = lda,                      \
-								  .b = (uintptr_t)b,               \
-								  .ldb = ldb,                      \
-								  .c = (uintptr_t)c,               \
-								  .ldc = ldc,                      \
-								  .batch = 1},                     \
-					    alpha, beta);                                          \
-		real = REAL(name);                                                                 \
-		return real ? real(handle, fill, op, n, k, alpha, a, lda, b, ldb, beta, c, ldc)    \
-			    : CUBLAS_STATUS_NOT_INITIALIZED;                                       \
-	}
+	CUBLAS_HOOK(name,                                                                          \
+		    (cublasHandle_t handle, cublasFillMode_t fill, cublasOperation_t op, INT n,    \
+		     INT k, const T *alpha, const T *a, INT lda, const T *b, INT ldb,              \
+		     const FACTOR *beta, T *c, INT ldc),                                           \
+		    (handle, fill, op, n, k, alpha, a, lda, b, ldb, beta, c, ldc),                 \
+		    DENSE(beta, .kind = KIND, .type = TYPE, .op = (uint8_t)op, .k = k, MATRIX_B,   \
+			  MATRIX_C))
 
 #define TRMM(name, INT, T, TYPE)                                                                   \
-	EXPORT cublasStatus_t name(cublasHandle_t handle, cublasSideMode_t side,                   \
-				   cublasFillMode_t fill, cublasOperation_t op,                    \
-				   cublasDiagType_t diag, INT m, INT n, const T *alpha,            \
-				   const T *a, INT lda, const T *b, INT ldb, T *c, INT ldc)        \
-	{                                                                                          \
-		__typeof__(&name) real;                                                            \
-                                                                                                   \
-		if (genie_hook_native())                                                           \
-			return dense_submit(handle,                                                \
-					    &(struct genie_dense){.kind = GENIE_DENSE_TRMM,        \
-								  .type = TYPE,                    \
-								  .side = (uint8_t)side,           \
-								  .fill = (uint8_t)fill,           \
-								  .op = (uint8_t)op,               \
-								  .unit = (uint8_t)diag,           \
-								  .m = m,                          \
-								  .n = n,                          \
-								  .a = (uintptr_t)a,               \
-								  .lda = lda,                      \
-								  .b = (uintptr_t)b,               \
-								  .ldb = ldb,                      \
-								  .c = (uintptr_t)c,               \
-								  .ldc = ldc,                      \
-								  .batch = 1},                     \
-					    alpha, NULL);                                          \
-		real = REAL(name);                                                                 \
-		return real ? real(handle, side, fill, op, diag, m, n, alpha, a, lda, b, ldb, c,   \
-				   ldc)                                                            \
-			    : CUBLAS_STATUS_NOT_INITIALIZED;                                       \
-	}
+	CUBLAS_HOOK(                                                                               \
+		name,                                                                              \
+		(cublasHandle_t handle, cublasSideMode_t side, cublasFillMode_t fill,              \
+		 cublasOperation_t op, cublasDiagType_t diag, INT m, INT n, const T *alpha,        \
+		 const T *a, INT lda, const T *b, INT ldb, T *c, INT ldc),                         \
+		(handle, side, fill, op, diag, m, n, alpha, a, lda, b, ldb, c, ldc),               \
+		DENSE(NULL, .kind = GENIE_DENSE_TRMM, .type = TYPE, TRIANGLE, MATRIX_B, MATRIX_C))
 
+/* solves in place: the result is in b */
 #define TRSM(name, INT, T, TYPE)                                                                   \
-	EXPORT cublasStatus_t name(cublasHandle_t handle, cublasSideMode_t side,                   \
-				   cublasFillMode_t fill, cublasOperation_t op,                    \
-				   cublasDiagType_t diag, INT m, INT n, const T *alpha,            \
-				   const T *a, INT lda, T *b, INT ldb)                             \
-	{                                                                                          \
-		__typeof__(&name) real;                                                            \
-                                                                                                   \
-		if (genie_hook_native())                                                           \
-			return dense_submit(handle,                                                \
-					    &(struct genie_dense){.kind = GENIE_DENSE_TRSM,        \
-								  .type = TYPE,                    \
-								  .side = (uint8_t)side,           \
-								  .fill = (uint8_t)fill,           \
-								  .op = (uint8_t)op,               \
-								  .unit = (uint8_t)diag,           \
-								  .m = m,                          \
-								  .n = n,                          \
-								  .a = (uintptr_t)a,               \
-								  .lda = lda,                      \
-								  .c = (uintptr_t)b,               \
-								  .ldc = ldb,                      \
-								  .batch = 1},                     \
-					    alpha, NULL);                                          \
-		real = REAL(name);                                                                 \
-		return real ? real(handle, side, fill, op, diag, m, n, alpha, a, lda, b, ldb)      \
-			    : CUBLAS_STATUS_NOT_INITIALIZED;                                       \
-	}
+	CUBLAS_HOOK(name,                                                                          \
+		    (cublasHandle_t handle, cublasSideMode_t side, cublasFillMode_t fill,          \
+		     cublasOperation_t op, cublasDiagType_t diag, INT m, INT n, const T *alpha,    \
+		     const T *a, INT lda, T *b, INT ldb),                                          \
+		    (handle, side, fill, op, diag, m, n, alpha, a, lda, b, ldb),                   \
+		    DENSE(NULL, .kind = GENIE_DENSE_TRSM, .type = TYPE, TRIANGLE,                  \
+			  .c = (uintptr_t)b, .ldc = ldb))
 
 #define LEVEL3_SIZED(letter, suffix, suffix_x, INT, T, TYPE)                                       \
 	SYMM(cublas##letter##symm##suffix, INT, T, TYPE, GENIE_DENSE_SYMM)                         \
