@@ -72,6 +72,8 @@ fault_status(const struct ptx_fault *fault)
 		return CUDA_ERROR_MISALIGNED_ADDRESS;
 	case PTX_FAULT_ASSERT:
 		return CUDA_ERROR_ASSERT;
+	case PTX_FAULT_INSTRUCTION:
+		return CUDA_ERROR_ILLEGAL_INSTRUCTION;
 	case PTX_FAULT_TRAP:
 		return CUDA_ERROR_LAUNCH_FAILED;
 	case PTX_FAULT_UNSUPPORTED:

@@ -30,6 +30,7 @@ struct ptx_fault {
 		PTX_FAULT_ADDRESS,
 		PTX_FAULT_MISALIGNED,
 		PTX_FAULT_TRAP,
+		PTX_FAULT_INSTRUCTION, /* what it asks for is not possible */
 		PTX_FAULT_ASSERT,
 		PTX_FAULT_UNSUPPORTED
 	} kind;

@@ -253,13 +253,13 @@ test_store()
 	EXPECT(make(s, tensor, &maps[0]) == CUDA_SUCCESS);
 	EXPECT(make(s, second, &maps[1]) == CUDA_SUCCESS);
 	for (int k = 0; k < 2; k++) {
-		store<<<1, 64, 128>>>(maps[k], 15, 4, 32);
+		store<<<1, 64, 128>>>(maps[k], 16, 4, 32);
 		LAUNCHED();
 		std::vector<float> got = to_host(k ? second : tensor, zeros.size());
 		for (int y = 0; y < height; y++) {
 			for (int x = 0; x < width; x++) {
-				bool in = x >= 15 && y >= 4;
-				float want = in ? 1000.0f + (y - 4) * 8 + x - 15 : 0;
+				bool in = x >= 16 && y >= 4;
+				float want = in ? 1000.0f + (y - 4) * 8 + x - 16 : 0;
 				EXPECT(got[y * width + x] == want);
 			}
 		}
@@ -267,6 +267,29 @@ test_store()
 	CUDA(cudaFree(tensor));
 	CUDA(cudaFree(second));
 	printf("stores\n");
+}
+
+/* Boxes begin at 16 bytes of the innermost dimension: not documented, seen on an H200. */
+static void
+test_misaligned()
+{
+	const Shape s = {CU_TENSOR_MAP_DATA_TYPE_FLOAT32,
+			 4,
+			 2,
+			 {16, 4},
+			 {64},
+			 {8, 4},
+			 {1, 1},
+			 CU_TENSOR_MAP_SWIZZLE_NONE,
+			 CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE};
+	float *device = to_device(std::vector<float>(64, 1));
+	unsigned char *box;
+	CUtensorMap map;
+	CUDA(cudaMalloc(&box, 128));
+	EXPECT(make(s, device, &map) == CUDA_SUCCESS);
+	load<2><<<1, 128, 128>>>(map, make_int4(2, 0, 0, 0), 128, box);
+	EXPECT(cudaDeviceSynchronize() == cudaErrorIllegalInstruction);
+	printf("misaligned: %s\n", cudaGetErrorName(cudaGetLastError()));
 }
 
 int
@@ -284,10 +307,10 @@ main()
 	const auto zero = CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE;
 	test("1 dimension",
 	     {CU_TENSOR_MAP_DATA_TYPE_UINT8, 1, 1, {1000}, {}, {64}, {1}, none, zero},
-	     {{0}, {13}, {960}, {-20}, {2000}});
+	     {{0}, {16}, {960}, {-32}, {2000}});
 	test("2 dimensions",
 	     {CU_TENSOR_MAP_DATA_TYPE_FLOAT32, 4, 2, {50, 30}, {208}, {16, 8}, {1, 1}, none, zero},
-	     {{0, 0}, {5, 7}, {40, 26}, {-3, -2}, {49, 29}});
+	     {{0, 0}, {4, 7}, {40, 26}, {-4, -2}, {48, 29}});
 	test("3 dimensions",
 	     {CU_TENSOR_MAP_DATA_TYPE_INT32,
 	      4,
@@ -298,7 +321,7 @@ main()
 	      {1, 1, 1},
 	      none,
 	      zero},
-	     {{0, 0, 0}, {3, 4, 5}, {18, 7, 6}});
+	     {{0, 0, 0}, {4, 4, 5}, {16, 7, 6}});
 	test("4 dimensions",
 	     {CU_TENSOR_MAP_DATA_TYPE_UINT16,
 	      2,
@@ -309,7 +332,7 @@ main()
 	      {1, 1, 1, 1},
 	      none,
 	      zero},
-	     {{0, 0, 0, 0}, {16, 4, 2, 2}, {-1, -1, -1, -1}});
+	     {{0, 0, 0, 0}, {16, 4, 2, 2}, {-8, -1, -1, -1}});
 	test("steps",
 	     {CU_TENSOR_MAP_DATA_TYPE_FLOAT32, 4, 2, {32, 40}, {128}, {8, 12}, {1, 3}, none, zero},
 	     {{0, 0}, {8, 5}, {28, 36}});
@@ -323,7 +346,7 @@ main()
 	      {1, 1},
 	      CU_TENSOR_MAP_SWIZZLE_32B,
 	      zero},
-	     {{0, 0}, {7, 50}});
+	     {{0, 0}, {8, 50}});
 	test("swizzled by 64",
 	     {CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
 	      2,
@@ -334,7 +357,7 @@ main()
 	      {1, 1},
 	      CU_TENSOR_MAP_SWIZZLE_64B,
 	      zero},
-	     {{0, 0}, {33, 3}});
+	     {{0, 0}, {40, 3}});
 	test("swizzled by 128",
 	     {CU_TENSOR_MAP_DATA_TYPE_FLOAT16,
 	      2,
@@ -348,5 +371,6 @@ main()
 	     {{0, 0}, {64, 40}});
 	test_nan();
 	test_store();
+	test_misaligned(); /* the last: nothing works after it */
 	return ok();
 }

@@ -351,6 +351,12 @@ PTX_HANDLER(tensor_copy)
 					 shared & 127 ? PTX_FAULT_MISALIGNED : PTX_FAULT_ADDRESS, l,
 					 shared, "a tensor's box of %u bytes at 0x%llx", bytes,
 					 (unsigned long long)shared);
+		/* not documented; an H200 says so of loads and stores alike */
+		if ((uint32_t)box.at[0] * map.element % 16)
+			return ptx_fault(w, i, PTX_FAULT_INSTRUCTION, l, place,
+					 "a tensor's box at element %d of %u bytes: not at 16 "
+					 "bytes",
+					 box.at[0], map.element);
 		if (copy->store) {
 			store_box(&box, shared);
 			continue;
