@@ -153,6 +153,8 @@ int genie_kernel_table_init_elf(struct genie_kernel_table *ret_table, const void
 				size_t size);
 int genie_kernel_table_init_ptx(struct genie_kernel_table *ret_table, const char *text,
 				size_t size);
+/* Adds the kernels of @more whose names @table does not have. 0 or -ENOMEM. */
+int genie_kernel_table_add(struct genie_kernel_table *table, const struct genie_kernel_table *more);
 /* Frees what the table owns. Takes a zeroed table too. */
 void genie_kernel_table_fini(struct genie_kernel_table *table);
 /* NULL: no such kernel. */

@@ -135,6 +135,42 @@ genie_kernel_table_init(struct genie_kernel_table *ret_table, const struct genie
 	return r;
 }
 
+static void
+builder_copy(struct genie_kernel_builder *b, const struct genie_kernel_desc *kernel)
+{
+	struct genie_kernel_draft *draft =
+		genie_kernel_builder_kernel(b, kernel->name, strlen(kernel->name));
+	struct genie_kernel_param *params = genie_kernel_builder_params(b, kernel->param_count);
+
+	if (!draft || !params)
+		return; /* the builder remembers */
+	draft->desc = *kernel;
+	if (kernel->param_count)
+		memcpy(params, kernel->params, kernel->param_count * sizeof(*params));
+}
+
+int
+genie_kernel_table_add(struct genie_kernel_table *table, const struct genie_kernel_table *more)
+{
+	bool prints = table->prints || more->prints;
+	struct genie_kernel_builder b = {0};
+	struct genie_kernel_table both;
+	int r;
+
+	for (size_t i = 0; i < table->count; i++)
+		builder_copy(&b, &table->kernels[i]);
+	for (size_t i = 0; i < more->count; i++)
+		if (!genie_kernel_table_find(table, more->kernels[i].name))
+			builder_copy(&b, &more->kernels[i]);
+	r = genie_kernel_builder_finish(&b, &both);
+	if (r < 0)
+		return r;
+	genie_kernel_table_fini(table);
+	both.prints = prints;
+	*table = both;
+	return 0;
+}
+
 void
 genie_kernel_table_fini(struct genie_kernel_table *table)
 {

@@ -1,5 +1,4 @@
 #include "interpose/code.h"
-#include "interpose/link.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,6 +7,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "interpose/parts.h"
 
 /* Images up to this size are sent without asking whether the server has them. */
 #define ASK_ABOVE (16u << 10)
@@ -34,55 +35,11 @@ code_make(const struct genie_image *image, void *owned, struct genie_code **ret_
 	return CUDA_SUCCESS;
 }
 
-/* The text of one file of a program that was compiled separately; NULL: it has none that fits. */
-static char *
-part_text(const void *part, int major, int minor)
-{
-	struct genie_image_entry found;
-	struct genie_image image;
-	void *text;
-	size_t size;
-
-	if (genie_image_open_local(&image, part) != 0 ||
-	    genie_image_pick(&image, GENIE_IMAGE_PTX, major, minor, &found) != 0 ||
-	    genie_image_entry_unpack(&found, GENIE_IMAGE_UNPACK_MAX, &text, &size) != 0)
-		return NULL;
-	return text;
-}
-
-/*
- * nvcc -rdc=true: the linked machine code does not fit, so what fits is the PTX of each file. One
- * alone is worth nothing: they are linked here. Returns *@ret_text (free with free()), a PTX image.
- */
-static int
-parts_link(const struct genie_image *image, int major, int minor, char **ret_text, size_t *ret_size)
-{
-	size_t count = 0, used = 0;
-	char **texts;
-	int error;
-
-	while (count < GENIE_IMAGE_PARTS_MAX && image->prelinked[count] != NULL)
-		count++;
-	texts = calloc(count + 1, sizeof(*texts));
-	if (texts == NULL)
-		return -ENOMEM;
-	for (size_t i = 0; i < count; i++) {
-		texts[used] = part_text(image->prelinked[i], major, minor);
-		used += texts[used] != NULL;
-	}
-	error = genie_link_ptx((const char *const *)texts, used, ret_text, ret_size);
-	if (error != 0 && error != -ENOMEM)
-		genie_warn("separately compiled device code could not be linked");
-	for (size_t i = 0; i < used; i++)
-		free(texts[i]);
-	free(texts);
-	return error;
-}
-
+/* A part alone is worth nothing. */
 static bool
 must_link(const struct genie_image_entry *entry)
 {
-	return entry->prelinked && entry->kind == GENIE_ENTRY_PTX;
+	return entry->prelinked;
 }
 
 /* What the first device takes of a linked fat binary with parts: the only piece worth a copy. */
@@ -101,7 +58,11 @@ extract_fitting(const struct genie_image *image, void **ret_data, size_t *ret_si
 		return error;
 	if (!must_link(&entry))
 		return genie_image_entry_extract(&entry, ret_data, ret_size);
-	error = parts_link(image, major, minor, &text, ret_size);
+	error = genie_parts_link(image, major, minor, &text, ret_size);
+	if (error == 0 && info->image_kinds & GENIE_IMAGE_SASS && !genie_parts_complete(text)) {
+		free(text);
+		error = -ENOENT;
+	}
 	if (error == 0)
 		*ret_data = text;
 	return error;
@@ -115,7 +76,13 @@ code_copy(const struct genie_image *image, struct genie_code **ret_code)
 	void *owned;
 
 	if (image->prelinked != NULL) {
-		if (extract_fitting(image, &owned, &size) != 0)
+		int error = extract_fitting(image, &owned, &size);
+
+		/* The server links them when they are used. Parts lie in the program's binary,
+		 * which stays as long as it uses them. */
+		if (error == -ENOENT)
+			return code_make(image, NULL, ret_code);
+		if (error != 0)
 			return CUDA_ERROR_INVALID_IMAGE;
 	} else {
 		owned = malloc(size + 1);
@@ -240,11 +207,16 @@ genie_code_unref(struct genie_code *code)
 static int
 entry_link(const struct genie_code *code, struct genie_code_entry *entry)
 {
+	bool links = (entry->kinds & GENIE_IMAGE_SASS) != 0; /* its driver does */
 	struct genie_image image;
 	size_t size;
 	int error;
 
-	error = parts_link(&code->image, entry->major, entry->minor, &entry->linked, &size);
+	error = genie_parts_link(&code->image, entry->major, entry->minor, &entry->linked, &size);
+	entry->elsewhere =
+		links && (error == -ENOENT || (error == 0 && !genie_parts_complete(entry->linked)));
+	if (error == -ENOENT && links)
+		return 0; /* no text: the part that was picked stands for all */
 	if (error == 0)
 		error = genie_image_open(&image, entry->linked, size);
 	if (error == 0)
@@ -317,6 +289,9 @@ code_list_locked(struct genie_code *code)
 	/* A fat binary without code is legal: nvlink leaves one in every program. */
 	error = entry->picked == 0 ? genie_kernel_table_init(&code->table, &entry->entry)
 				   : entry->picked;
+	if (error == 0 && entry->elsewhere)
+		error = genie_parts_list(&code->image, entry->kinds, entry->major, entry->minor,
+					 &code->table);
 	if (error == -ENOMEM)
 		return CUDA_ERROR_OUT_OF_MEMORY;
 	if (error != 0 && error != -ENOENT)
@@ -471,17 +446,29 @@ entry_upload(struct genie_code_entry *entry)
 	return status;
 }
 
+static CUresult
+entry_link_there(const struct genie_code *code, struct genie_code_entry *entry,
+		 const struct genie_ctx *ctx)
+{
+	CUresult status = genie_parts_link_there(&code->image, ctx, entry->kinds, entry->major,
+						 entry->minor, entry->hash);
+
+	entry->uploaded = status == CUDA_SUCCESS;
+	return status;
+}
+
 CUresult
-genie_code_upload(struct genie_code *code, int device, const char *what,
+genie_code_upload(struct genie_code *code, const struct genie_ctx *ctx, const char *what,
 		  uint8_t ret_hash[GENIE_HASH_SIZE])
 {
 	struct genie_code_entry *entry;
 	CUresult status;
 
 	pthread_mutex_lock(&code->lock);
-	status = code_check_locked(code, device, what, &entry);
+	status = code_check_locked(code, ctx->device, what, &entry);
 	if (status == CUDA_SUCCESS && !entry->uploaded)
-		status = entry_upload(entry);
+		status =
+			entry->elsewhere ? entry_link_there(code, entry, ctx) : entry_upload(entry);
 	if (status == CUDA_SUCCESS)
 		memcpy(ret_hash, entry->hash, GENIE_HASH_SIZE);
 	pthread_mutex_unlock(&code->lock);

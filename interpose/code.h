@@ -21,7 +21,8 @@ struct genie_code_entry {
 	int major, minor;
 	int picked; /* what genie_image_pick() returned */
 	struct genie_image_entry entry;
-	char *linked; /* PTX made of several parts, which entry borrows, or NULL */
+	char *linked;   /* PTX made of several parts, which entry borrows, or NULL */
+	bool elsewhere; /* some of the parts are machine code: the server links them all */
 	bool uploaded;
 	uint8_t hash[GENIE_HASH_SIZE]; /* valid when uploaded */
 };
@@ -57,11 +58,12 @@ CUresult genie_code_table(struct genie_code *code, const struct genie_kernel_tab
 /* CUDA_ERROR_NO_BINARY_FOR_GPU, with one log line that names @what (a kernel, or a call), when
  * nothing in the image fits @device. */
 CUresult genie_code_check(struct genie_code *code, int device, const char *what);
-/* The same, and makes sure that the server has the entry that fits; its name is @ret_hash. */
+/* The same for the device of @ctx, and makes sure that the server has what fits; its name is
+ * @ret_hash. */
+CUresult genie_code_upload(struct genie_code *code, const struct genie_ctx *ctx, const char *what,
+			   uint8_t ret_hash[GENIE_HASH_SIZE]);
 /* Its kernels may call printf. */
 bool genie_code_prints(struct genie_code *code);
-CUresult genie_code_upload(struct genie_code *code, int device, const char *what,
-			   uint8_t ret_hash[GENIE_HASH_SIZE]);
 
 /* The whole file with a NUL behind it; free with free(). CUDA_ERROR_FILE_NOT_FOUND. */
 CUresult genie_code_read_file(const char *path, void **ret_data, size_t *ret_size);

@@ -69,7 +69,7 @@ genie_module_load_locked(struct genie_module *module, const char *what)
 
 	if (module->loaded)
 		return CUDA_SUCCESS;
-	status = genie_code_upload(module->code, module->object.ctx->device, what, hash);
+	status = genie_code_upload(module->code, module->object.ctx, what, hash);
 	if (genie_code_prints(module->code))
 		args.flags = GENIE_MODULE_PRINTS;
 	if (status == CUDA_SUCCESS)
@@ -328,7 +328,7 @@ module_compile_options(struct genie_module *module, const struct genie_jit *jit)
 	CUresult status;
 
 	pthread_mutex_lock(&module->lock);
-	status = genie_code_upload(module->code, module->object.ctx->device, "a module", hash);
+	status = genie_code_upload(module->code, module->object.ctx, "a module", hash);
 	if (genie_code_prints(module->code))
 		flags = GENIE_MODULE_PRINTS;
 	if (status == CUDA_SUCCESS)

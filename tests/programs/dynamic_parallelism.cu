@@ -36,7 +36,7 @@ main()
 	cudaError_t error = cudaGetLastError();
 	if (error == cudaErrorNoKernelImageForDevice || error == cudaErrorNotSupported)
 		skip("the device cannot launch from kernels");
-	EXPECT(error == cudaSuccess);
+	CUDA(error);
 	tail<<<1, 1>>>(out);
 	LAUNCHED();
 	std::vector<int> sums = to_host(out, 32);

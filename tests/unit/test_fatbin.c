@@ -586,6 +586,36 @@ Test(kernels, printf_is_seen)
 	genie_kernel_table_fini(&table);
 }
 
+Test(kernels, a_table_grows_by_another)
+{
+	static const char first[] = ".version 8.0\n.target sm_80\n.address_size 64\n"
+				    ".entry b(.param .u32 b_0) { ret; }\n.entry d() { ret; }\n";
+	static const char second[] = ".version 8.0\n.target sm_80\n.address_size 64\n"
+				     ".extern .func (.param .b32 r) vprintf (.param .b64 f, .param "
+				     ".b64 a);\n"
+				     ".entry c(.param .u64 c_0, .param .u8 c_1) { ret; }\n"
+				     ".entry b(.param .u64 b_0) { ret; }\n.entry a() { ret; }\n";
+	static const char names[] = "abcd";
+	struct genie_kernel_table table, more;
+	const struct genie_kernel_desc *desc;
+
+	cr_assert_eq(genie_kernel_table_init_ptx(&table, first, sizeof(first) - 1), 0);
+	cr_assert_eq(genie_kernel_table_init_ptx(&more, second, sizeof(second) - 1), 0);
+	cr_assert_eq(genie_kernel_table_add(&table, &more), 0);
+	genie_kernel_table_fini(&more); /* what was added is a copy */
+	cr_assert_eq(table.count, 4);
+	for (size_t i = 0; i < 4; i++)
+		cr_assert_eq(table.kernels[i].name[0], names[i]);
+	cr_assert(table.prints);
+	desc = genie_kernel_table_find(&table, "b");
+	cr_assert_eq(desc->param_size, 4, "the first of two with one name stays");
+	desc = genie_kernel_table_find(&table, "c");
+	cr_assert_eq(desc->param_count, 2);
+	cr_assert_eq(desc->params[1].offset, 8);
+	cr_assert_eq(desc->params[1].size, 1);
+	genie_kernel_table_fini(&table);
+}
+
 /* GENIE_TEST_FATBIN: what nvcc makes of tests/unit/fatbin_kernels.cu, where there is an nvcc. */
 Test(kernels, nvcc_made, .timeout = 60)
 {
