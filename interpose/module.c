@@ -72,10 +72,12 @@ genie_module_load_locked(struct genie_module *module, const char *what)
 	status = genie_code_upload(module->code, module->object.ctx, what, hash);
 	if (genie_code_prints(module->code))
 		args.flags = GENIE_MODULE_PRINTS;
-	if (status == CUDA_SUCCESS)
-		status = genie_call_ctx(GENIE_OP_genieModuleLoad, &args, module->object.ctx, NULL);
-	module->loaded = status == CUDA_SUCCESS;
-	return status;
+	if (status != CUDA_SUCCESS)
+		return status;
+	/* With GENIE_SYNC=1 the answer may be an error. The worker knows the module all the same:
+	 * it must be unloaded, before its name is used again. */
+	module->loaded = true;
+	return genie_call_ctx(GENIE_OP_genieModuleLoad, &args, module->object.ctx, NULL);
 }
 
 /* ---- functions ---- */

@@ -258,6 +258,41 @@ Test(launch, nothing_fits, .init = start)
 	cr_assert_eq(fake_count(GENIE_OP_genieModuleUnload), 1);
 }
 
+static CUmodule refused, unloaded;
+
+/* A worker that cannot load modules. */
+static void
+refuse_modules(enum genie_op op, const void *payload, size_t len)
+{
+	static uint8_t memory[GENIE_POOL_SIZE];
+	struct genie_reader reader;
+	struct genie_pool pool;
+	struct genie_call call;
+
+	genie_pool_init(&pool, memory, sizeof(memory));
+	genie_reader_init(&reader, payload, len);
+	cr_assert(genie_decode_args(&reader, &pool, op, &call), "%s", reader.why);
+	fake.status = CUDA_SUCCESS;
+	if (op == GENIE_OP_genieModuleLoad) {
+		refused = ((struct genie_args_genieModuleLoad *)call.args)->module;
+		fake.status = CUDA_ERROR_INVALID_PTX;
+	} else if (op == GENIE_OP_genieModuleUnload) {
+		unloaded = ((struct genie_args_genieModuleUnload *)call.args)->module;
+	}
+}
+
+/* With GENIE_SYNC=1 the answer is the error, but the worker has given the name away. */
+Test(launch, a_module_that_fails_at_once_gives_its_name_back, .init = start)
+{
+	CUmodule other;
+
+	genie_client.sync = true;
+	fake.on_command = refuse_modules;
+	cr_assert_eq(cuModuleLoadData(&other, ptx), CUDA_ERROR_INVALID_PTX);
+	cr_assert_not_null(refused);
+	cr_assert_eq(unloaded, refused);
+}
+
 Test(launch, a_kernel_is_a_function_too, .init = start)
 {
 	CUlibrary library;
