@@ -328,15 +328,15 @@ entry_new_locked(struct genie_completer *completer)
 static CUresult
 record(struct genie_session *session, struct genie_stream *stream, struct genie_event **ret_event)
 {
-	struct genie_event *event;
+	struct genie_event *event = NULL;
 	CUresult status;
 
 	status = genie_ctx_switch(session, stream->ctx);
 	if (status != CUDA_SUCCESS)
 		return status;
-	event = genie_event_get(session, stream->ctx, CU_EVENT_DISABLE_TIMING);
-	if (!event)
-		return CUDA_ERROR_OUT_OF_MEMORY;
+	status = genie_event_get(session, stream->ctx, CU_EVENT_DISABLE_TIMING, &event);
+	if (status != CUDA_SUCCESS)
+		return status;
 	status = session->drv->cuEventRecord(event->handle, stream->handle);
 	if (status != CUDA_SUCCESS) {
 		genie_event_put(session, event);

@@ -29,23 +29,27 @@ spare_take(struct genie_session *session, struct genie_ctx *ctx, unsigned int fl
 	return event;
 }
 
-struct genie_event *
-genie_event_get(struct genie_session *session, struct genie_ctx *ctx, unsigned int flags)
+CUresult
+genie_event_get(struct genie_session *session, struct genie_ctx *ctx, unsigned int flags,
+		struct genie_event **ret_event)
 {
 	struct genie_event *event = spare_take(session, ctx, flags);
+	CUresult status;
 
-	if (event)
-		return event;
-	event = calloc(1, sizeof(*event));
-	if (!event)
-		return NULL;
-	event->ctx = ctx;
-	event->flags = flags;
-	if (session->drv->cuEventCreate(&event->handle, flags) != CUDA_SUCCESS) {
-		free(event);
-		return NULL;
+	if (!event) {
+		event = calloc(1, sizeof(*event));
+		if (!event)
+			return CUDA_ERROR_OUT_OF_MEMORY;
+		event->ctx = ctx;
+		event->flags = flags;
+		status = session->drv->cuEventCreate(&event->handle, flags);
+		if (status != CUDA_SUCCESS) {
+			free(event);
+			return status;
+		}
 	}
-	return event;
+	*ret_event = event;
+	return CUDA_SUCCESS;
 }
 
 void

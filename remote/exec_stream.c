@@ -74,22 +74,15 @@ CUresult
 genie_exec_cuEventCreate(struct genie_session *session, struct genie_args_cuEventCreate *args)
 {
 	struct genie_object *object = NULL;
-	struct genie_event *event;
-	CUevent handle = NULL;
+	struct genie_event *event = NULL;
 	CUresult status;
 
 	if (!session->current)
 		return CUDA_ERROR_INVALID_CONTEXT;
 	/* The backend judges the flags, except where a spare event shows that they are good. */
-	event = genie_event_get(session, session->current, args->Flags);
-	if (!event) {
-		status = session->drv->cuEventCreate(&handle, args->Flags);
-		if (status == CUDA_SUCCESS) {
-			session->drv->cuEventDestroy_v2(handle);
-			status = CUDA_ERROR_OUT_OF_MEMORY;
-		}
+	status = genie_event_get(session, session->current, args->Flags, &event);
+	if (status != CUDA_SUCCESS)
 		return status;
-	}
 	if (genie_object_bind(&session->objects, GENIE_KIND_EVENT, (uintptr_t)*args->phEvent,
 			      event->handle, &object)) {
 		genie_event_put(session, event);
@@ -119,25 +112,30 @@ genie_exec_cuEventDestroy_v2(struct genie_session *session,
 
 /* An event that the completing thread still looks at cannot be recorded again: the token gets
  * another one. */
-static struct genie_event *
-event_free_to_record(struct genie_session *session, struct genie_object *object)
+static CUresult
+event_free_to_record(struct genie_session *session, struct genie_object *object,
+		     struct genie_event **ret_event)
 {
 	struct genie_event *event = object->state;
-	struct genie_event *fresh;
+	struct genie_event *fresh = NULL;
+	CUresult status;
 	bool busy;
 
 	genie_completer_lock(session);
 	busy = event->pending > 0;
 	genie_completer_unlock(session);
-	if (!busy)
-		return event;
-	fresh = genie_event_get(session, event->ctx, event->flags);
-	if (!fresh)
-		return NULL;
+	if (!busy) {
+		*ret_event = event;
+		return CUDA_SUCCESS;
+	}
+	status = genie_event_get(session, event->ctx, event->flags, &fresh);
+	if (status != CUDA_SUCCESS)
+		return status;
 	object->state = fresh;
 	object->handle = fresh->handle;
 	genie_event_put(session, event);
-	return fresh;
+	*ret_event = fresh;
+	return CUDA_SUCCESS;
 }
 
 /* An event that is done says the same of its stream: a program that saw the one and asks for the
@@ -184,9 +182,9 @@ genie_exec_genieEventRecord(struct genie_session *session, struct genie_args_gen
 							      args->flags);
 		stream->dirty = true;
 	} else {
-		event = event_free_to_record(session, object);
-		if (!event)
-			return CUDA_ERROR_OUT_OF_MEMORY;
+		status = event_free_to_record(session, object, &event);
+		if (status != CUDA_SUCCESS)
+			return status;
 		status = session->drv->cuEventRecordWithFlags(event->handle, stream->handle,
 							      args->flags);
 		mark.event = event;

@@ -64,7 +64,7 @@ static CUresult
 source_record(struct genie_session *session, struct source *source)
 {
 	struct genie_stream *stream = source->stream;
-	struct genie_event *event;
+	struct genie_event *event = NULL;
 	CUresult status;
 
 	if (source->event || !stream || genie_stream_capturing(session, stream))
@@ -72,9 +72,9 @@ source_record(struct genie_session *session, struct source *source)
 	status = genie_ctx_switch(session, stream->ctx);
 	if (status != CUDA_SUCCESS)
 		return status;
-	event = genie_event_get(session, stream->ctx, CU_EVENT_DISABLE_TIMING);
-	if (!event)
-		return CUDA_ERROR_OUT_OF_MEMORY;
+	status = genie_event_get(session, stream->ctx, CU_EVENT_DISABLE_TIMING, &event);
+	if (status != CUDA_SUCCESS)
+		return status;
 	status = session->drv->cuEventRecord(event->handle, stream->handle);
 	if (status != CUDA_SUCCESS) {
 		genie_event_put(session, event);

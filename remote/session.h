@@ -202,9 +202,9 @@ void genie_fence_leave(struct genie_session *session, struct genie_stream *strea
 
 /* ---- event.c ---- */
 
-/* An event of @ctx that no token names, from the spare ones if there is one. NULL: failed. */
-struct genie_event *genie_event_get(struct genie_session *session, struct genie_ctx *ctx,
-				    unsigned int flags);
+/* An event of @ctx that no token names, from the spare ones if there is one. */
+CUresult genie_event_get(struct genie_session *session, struct genie_ctx *ctx, unsigned int flags,
+			 struct genie_event **ret_event);
 /* Nobody names it any more; it is used again once the completer is done with it. */
 void genie_event_put(struct genie_session *session, struct genie_event *event);
 

@@ -380,6 +380,8 @@ event_create(CUevent *ret, unsigned int flags)
 {
 	if (flags > 7)
 		return CUDA_ERROR_INVALID_VALUE;
+	if (device.fail_query)
+		return device.fail_query; /* a context with a fault makes no events */
 	if (device.events_made == FAKE_EVENTS)
 		return CUDA_ERROR_OUT_OF_MEMORY;
 	*ret = (CUevent)&events[device.events_made];

@@ -70,7 +70,7 @@ void fake_stop(void);
 /* The device stops finishing things; it goes on. */
 void fake_hold(void);
 void fake_go(void);
-/* What cuEventQuery says from now on instead of the truth. */
+/* What cuEventQuery and cuEventCreate say from now on instead of the truth. */
 void fake_fail(CUresult status);
 
 /* Executes a call as it would arrive. Returns what genie_session_execute() does; the status of a

@@ -226,6 +226,26 @@ Test(exec_stream, a_failure_of_the_device_is_told_and_lets_everybody_go)
 	fake_fail(CUDA_SUCCESS);
 }
 
+/* The first that notices the fault is the event of a mark, which cannot be made any more. */
+Test(exec_stream, a_mark_that_cannot_be_made_says_why)
+{
+	CUstream stream = fake_stream(3);
+	struct genie_args_genieStreamMark args = {.stream = stream};
+	CUevent event;
+	struct genie_args_cuEventCreate create = {.phEvent = &event};
+
+	work(stream);
+	fake_fail(CUDA_ERROR_ILLEGAL_ADDRESS);
+	cr_assert_eq(fake_call_flags(GENIE_OP_genieStreamMark, &args, 1, GENIE_CMD_REPLY), 0);
+	cr_assert(fake_replied());
+	cr_assert_eq(fake.reply.status, CUDA_ERROR_ILLEGAL_ADDRESS);
+	event = TOKEN(CUevent, GENIE_KIND_EVENT, 1, 7);
+	cr_assert_eq(fake_call_flags(GENIE_OP_cuEventCreate, &create, 1, GENIE_CMD_REPLY), 0);
+	cr_assert(fake_replied());
+	cr_assert_eq(fake.reply.status, CUDA_ERROR_ILLEGAL_ADDRESS);
+	fake_fail(CUDA_SUCCESS);
+}
+
 /* ---- host functions ---- */
 
 Test(exec_stream, a_host_function_waits_for_the_client)
