@@ -3,6 +3,7 @@
  * do not. Each fault gets a process of its own, because nothing works afterwards.
  */
 #include "error_codes.h"
+#include "faults.h"
 
 #include <cassert>
 #include <cstring>
@@ -242,21 +243,21 @@ main()
 	for (const auto &fault : faults)
 		in_child(fault.name, [&] {
 			fault.run();
-			LAUNCHED();
+			launched_to_fail((cudaError_t)fault.code);
 			cudaEventRecord(after, stream); /* the fault may be known by now */
 			afterwards(fault.code);
 		});
 	for (const auto &notice : notices)
 		in_child(notice.name, [&] {
 			null_pointer();
-			LAUNCHED();
+			launched_to_fail(cudaErrorIllegalAddress);
 			cudaEventRecord(after, stream);
 			report("first", notice.run(), cudaErrorIllegalAddress);
 			report("then", cudaDeviceSynchronize(), cudaErrorIllegalAddress);
 		});
 	in_child("reset", [&] {
 		null_pointer();
-		LAUNCHED();
+		launched_to_fail(cudaErrorIllegalAddress);
 		report("device synchronize", cudaDeviceSynchronize(), cudaErrorIllegalAddress);
 		report("reset", cudaDeviceReset(), cudaSuccess);
 	});

@@ -2,7 +2,7 @@
  * Faults of kernels: the wait reports them, every later call reports them again, and another
  * process is not concerned. Each fault gets a process of its own.
  */
-#include "program.h"
+#include "faults.h"
 
 #include <cassert>
 #include <cstring>
@@ -44,7 +44,7 @@ static void
 null_pointer()
 {
 	write_to<<<1, 1>>>(nullptr);
-	LAUNCHED();
+	launched_to_fail(cudaErrorIllegalAddress);
 	expect_sticky(cudaErrorIllegalAddress);
 }
 
@@ -52,7 +52,7 @@ static void
 wild_pointer()
 {
 	write_to<<<1, 1>>>((int *)0x123456789000ull);
-	LAUNCHED();
+	launched_to_fail(cudaErrorIllegalAddress);
 	expect_sticky(cudaErrorIllegalAddress);
 }
 
@@ -62,7 +62,7 @@ misaligned()
 	char *p;
 	CUDA(cudaMalloc(&p, 16));
 	write_to<<<1, 1>>>((int *)(p + 1));
-	LAUNCHED();
+	launched_to_fail(cudaErrorMisalignedAddress);
 	expect_sticky(cudaErrorMisalignedAddress);
 }
 
@@ -70,7 +70,7 @@ static void
 trapped()
 {
 	trap<<<1, 1>>>();
-	LAUNCHED();
+	launched_to_fail(cudaErrorLaunchFailure);
 	expect_sticky(cudaErrorLaunchFailure);
 }
 
@@ -78,7 +78,7 @@ static void
 assertion()
 {
 	fail_assertion<<<1, 1>>>(2);
-	LAUNCHED();
+	launched_to_fail(cudaErrorAssert);
 	expect_sticky(cudaErrorAssert);
 }
 
@@ -89,7 +89,7 @@ by_copy()
 	int value, *p;
 	CUDA(cudaMalloc(&p, sizeof(int)));
 	write_to<<<1, 1>>>(nullptr);
-	LAUNCHED();
+	launched_to_fail(cudaErrorIllegalAddress);
 	EXPECT_ERROR(cudaMemcpy(&value, p, sizeof(value), cudaMemcpyDeviceToHost),
 		     cudaErrorIllegalAddress);
 	expect_sticky(cudaErrorIllegalAddress);
@@ -101,7 +101,7 @@ by_event()
 	cudaEvent_t event;
 	CUDA(cudaEventCreate(&event));
 	write_to<<<1, 1>>>(nullptr);
-	LAUNCHED();
+	launched_to_fail(cudaErrorIllegalAddress);
 	/* The fault may be known by now. */
 	cudaError_t error = cudaEventRecord(event);
 	EXPECT(error == cudaSuccess || error == cudaErrorIllegalAddress);
