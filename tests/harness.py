@@ -95,25 +95,29 @@ def run_program(command, timeout, server=None, library=None, env=None, cwd=None)
 
 
 class Server:
-    """A genied of our own on any port of the loopback, or on a socket in a folder of our own."""
+    """A genied of our own on any port of the loopback, on a socket in a folder of our own, or on
+    both: @transport is "shm", "tcp" or a list of them with commas."""
 
     def __init__(self, build, transport, device, log=None, extra=(), env=None):
         self.folder = tempfile.mkdtemp(prefix="genie-test-")
         self.log_path = log or os.path.join(self.folder, "genied.log")
         self.process = None
-        listen = {"shm": f"shm:{self.folder}/socket", "tcp": "tcp://127.0.0.1:0"}[transport]
+        where = {"shm": f"shm:{self.folder}/socket", "tcp": "tcp://127.0.0.1:0"}
+        transports = transport.split(",")
         read_end, write_end = os.pipe()
         try:
             with open(self.log_path, "ab") as log_file:
                 self.process = subprocess.Popen(
-                    [find_built(build, "genied"), "--device", device, "--listen", listen,
+                    [find_built(build, "genied"), "--device", device,
+                     *(word for each in transports for word in ("--listen", where[each])),
                      "--ready-fd", str(write_end), *extra],
                     stdin=subprocess.DEVNULL, stdout=log_file, stderr=log_file,
                     env=dict(os.environ, **(env or {})), pass_fds=[write_end],
                     start_new_session=True)
             os.close(write_end)
             write_end = -1
-            self.address = self._read_address(read_end)
+            self.addresses = dict(zip(transports, self._read_addresses(read_end, len(transports))))
+            self.address = self.addresses[transports[0]]
         except BaseException:
             self.stop()
             raise
@@ -122,9 +126,9 @@ class Server:
             if write_end >= 0:
                 os.close(write_end)
 
-    def _read_address(self, descriptor):
+    def _read_addresses(self, descriptor, count):
         text, deadline = b"", time.monotonic() + START_SECONDS
-        while b"\n" not in text:
+        while text.count(b"\n") < count:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([descriptor], [], [], left)[0]:
                 raise Failure(f"genied is not ready after {START_SECONDS} s; log: {self.log()}")
@@ -132,9 +136,9 @@ class Server:
             if not part:
                 break
             text += part
-        if b"\n" not in text:
+        if text.count(b"\n") < count:
             raise Failure(f"genied did not start: {self.log()}")
-        return text.decode().split("\n")[0]
+        return text.decode().split("\n")[:count]
 
     def log(self):
         with open(self.log_path, encoding="utf-8", errors="replace") as file:
