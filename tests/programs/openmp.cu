@@ -29,6 +29,8 @@ main()
 			 cudaSuccess;
 #pragma omp for schedule(dynamic)
 		for (int part = 0; part < PARTS; part++) {
+			if (wrong)
+				continue; /* pinned may not be there */
 			for (int i = 0; i < SIZE; i++)
 				pinned[i] = values[part * SIZE + i];
 			cudaMemcpyAsync(device, pinned, SIZE * sizeof(int), cudaMemcpyHostToDevice,
