@@ -20,7 +20,7 @@ KIB = 1024
 BOUNDS = {
     # A page table of its own for the heap, a larger table for poll(), a few buckets of malloc: what
     # the most clients at one moment needed, which the warm-up may not have had.
-    "genied: memory of its own": 128 * KIB,
+    "genied: memory of its own": 64 * KIB,
     # The ledger: 520 bytes for each session at a time, entries are used again.
     "genied: shared memory": 64 * KIB,
     "genied: mappings": 2,
