@@ -15,6 +15,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 START_SECONDS = 60  # opening a GPU takes a while
 STOP_SECONDS = 10
 SKIPPED = 77  # exit status of a program that the device cannot run
+# What leads a group of its own stays in the session of the test where that is possible: Linux gives
+# each session its own share of the processors, and a test in the background is to stay there.
+OWN_GROUP = {"process_group": 0} if sys.version_info >= (3, 11) else {"start_new_session": True}
 
 
 class Failure(Exception):
@@ -70,7 +73,7 @@ def run_program(command, timeout, server=None, library=None, env=None, cwd=None)
     begin = time.monotonic()
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
-                                   env=environment, cwd=cwd, start_new_session=True)
+                                   env=environment, cwd=cwd, **OWN_GROUP)
         try:
             status = process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -112,8 +115,7 @@ class Server:
                      *(word for each in transports for word in ("--listen", where[each])),
                      "--ready-fd", str(write_end), *extra],
                     stdin=subprocess.DEVNULL, stdout=log_file, stderr=log_file,
-                    env=dict(os.environ, **(env or {})), pass_fds=[write_end],
-                    start_new_session=True)
+                    env=dict(os.environ, **(env or {})), pass_fds=[write_end], **OWN_GROUP)
             os.close(write_end)
             write_end = -1
             self.addresses = dict(zip(transports, self._read_addresses(read_end, len(transports))))

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 
-from harness import SKIPPED, Failure, end_group
+from harness import OWN_GROUP, SKIPPED, Failure, end_group
 
 # Not programs of the ordinary kind, or such as take all the memory there is.
 NOT_IN_IT = {"victim", "wrong_kernels", "memory_limit"}
@@ -158,7 +158,7 @@ class Client:
             environment["GENIE_SYNC"] = "1"
         self.process = subprocess.Popen(
             plan.command, stdin=subprocess.DEVNULL, stdout=self.out, stderr=self.err,
-            env=environment, start_new_session=True)
+            env=environment, **OWN_GROUP)
 
     def wait(self, seconds):
         """True when it has ended. Also ends when the soak is in a hurry."""

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 
-from harness import Failure, end_group, find_built, run_program, wait_until
+from harness import OWN_GROUP, Failure, end_group, find_built, run_program, wait_until
 
 GONE_SECONDS = 30.0  # after the last client: until its worker has gone, on a loaded machine
 READY_SECONDS = 60.0
@@ -245,7 +245,7 @@ class Watch:
         output = tempfile.TemporaryFile()
         process = subprocess.Popen(
             [program, "steady", "2000000000"], stdin=subprocess.DEVNULL, stdout=output,
-            stderr=output, start_new_session=True,
+            stderr=output, **OWN_GROUP,
             env=dict(os.environ, LD_PRELOAD=self.soak.library,
                      GENIE_SERVER=self.server.addresses[transport]))
 
