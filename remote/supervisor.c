@@ -26,7 +26,7 @@
  * time, so that connections that say nothing cannot keep others out.
  */
 #define GREETERS_MAX      32
-#define GREET_TIMEOUT_MS  5000
+#define GREET_TIMEOUT_MS  10000
 #define GREET_FAIR_MS     200
 #define REFUSALS_A_SECOND 10 /* lines in the log */
 #define END_MS            2000

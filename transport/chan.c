@@ -79,9 +79,9 @@ chan_greet(struct genie_chan *chan, struct genie_conn *conn, unsigned int turn, 
 		genie_window_reserve(GENIE_PINNED_WINDOW_BASE, GENIE_PINNED_WINDOW_SIZE, turn,
 				     &chan->pinned_window);
 	}
-	ret = genie_hello_exchange(conn->fd, &request, genie_net_deadline(timeout_ms),
-				   &chan->welcome, &chan->devices, conn->fds,
-				   conn->address->is_shm ? GENIE_CONN_FDS : 0, err, err_size);
+	ret = genie_hello_exchange(conn->fd, &request, timeout_ms, &chan->welcome, &chan->devices,
+				   conn->fds, conn->address->is_shm ? GENIE_CONN_FDS : 0, err,
+				   err_size);
 	if (ret < 0 || !session)
 		return ret;
 	ret = genie_window_move(&chan->device_window, chan->welcome.device_window,

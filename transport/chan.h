@@ -40,7 +40,7 @@ struct genie_chan_opts {
 	const char *token;  /* NULL: none */
 	enum genie_hello_kind kind;
 	uint32_t api_hash;
-	int timeout_ms;   /* for connecting and the handshake; 0 = 10 s */
+	int timeout_ms;   /* for connecting, and for being greeted; 0 = 10 s */
 	int copy_threads; /* see genie_crew_init() */
 	struct genie_chan_events events;
 };

@@ -138,10 +138,11 @@ read_devices(int fd, uint32_t count, uint64_t deadline, struct genie_device_info
 }
 
 int
-genie_hello_exchange(int fd, const struct genie_hello_request *request, uint64_t deadline,
+genie_hello_exchange(int fd, const struct genie_hello_request *request, int timeout_ms,
 		     struct genie_welcome *ret_welcome, struct genie_device_info **ret_devices,
 		     int *fds, unsigned fd_max, char *err, size_t err_size)
 {
+	uint64_t deadline = genie_net_deadline(timeout_ms);
 	struct genie_preamble preamble;
 	struct genie_welcome welcome;
 	struct genie_hello hello;
@@ -162,6 +163,7 @@ genie_hello_exchange(int fd, const struct genie_hello_request *request, uint64_t
 		snprintf(err, err_size, "cannot send to the server: %s", strerror(-ret));
 		return ret;
 	}
+	deadline = genie_net_deadline(timeout_ms * GENIE_ANSWER_TIMES);
 	if (fd_max)
 		ret = genie_net_read_fds(fd, &welcome, sizeof(welcome), fds, fd_max, deadline);
 	else

@@ -17,6 +17,8 @@ uint32_t genie_hello_struct_sizes(void);
 /* HMAC-SHA-256 of the preamble's nonce, keyed with the token. */
 void genie_hello_mac(const char *token, const uint8_t nonce[32], uint8_t ret_mac[32]);
 
+#define GENIE_ANSWER_TIMES 6
+
 struct genie_hello_request {
 	const struct genie_chan_opts *opts;
 	enum genie_hello_kind kind;
@@ -25,11 +27,14 @@ struct genie_hello_request {
 };
 
 /*
- * The client's half. For a session or a query *ret_devices is what the caller frees. Descriptors
- * that came with WELCOME (shm) are in @fds, -1 for those that did not. 0, or negative errno and one
- * line in @err; after -EACCES and -EPROTO the server gave its reason.
+ * The client's half. @timeout_ms is for being greeted. Then it is known that a server is there, and
+ * it may take GENIE_ANSWER_TIMES as long: it starts a worker, which opens the device, perhaps after
+ * those of many other clients that came at the same moment. For a session or a query *ret_devices
+ * is what the caller frees. Descriptors that came with WELCOME (shm) are in @fds, -1 for those that
+ * did not. 0, or negative errno and one line in @err; after -EACCES and -EPROTO the server gave its
+ * reason.
  */
-int genie_hello_exchange(int fd, const struct genie_hello_request *request, uint64_t deadline,
+int genie_hello_exchange(int fd, const struct genie_hello_request *request, int timeout_ms,
 			 struct genie_welcome *ret_welcome, struct genie_device_info **ret_devices,
 			 int *fds, unsigned fd_max, char *err, size_t err_size);
 

@@ -283,8 +283,8 @@ connect_bulk(struct tcp_chan *tcp, const struct genie_conn *conn, char *err, siz
 	if (ret < 0)
 		return ret;
 	tcp->chan.fds[TCP_FD_BULK] = fd;
-	return genie_hello_exchange(fd, &request, genie_net_deadline(timeout_ms), &welcome, NULL,
-				    NULL, 0, err, err_size);
+	return genie_hello_exchange(fd, &request, timeout_ms, &welcome, NULL, NULL, 0, err,
+				    err_size);
 }
 
 static int

@@ -15,7 +15,7 @@
 #include "transport/net.h"
 #include "transport/tcp_port_impl.h"
 
-#define JOIN_MS 10000 /* for the client's second connection to come */
+#define JOIN_MS 30000 /* for the client's second connection to come */
 #define FREE_MS 10000 /* for a slot whose bytes the client already has to be marked so */
 
 /* ---- from the client ---- */

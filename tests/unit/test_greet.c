@@ -285,9 +285,10 @@ Test(greet, garbage_is_answered_at_once)
 
 struct fake {
 	struct genie_listener listener;
-	const void *bytes;
+	const char *bytes;
 	size_t len;
-	bool hold; /* keeps the connection open and silent */
+	bool hold;    /* keeps the connection open and silent */
+	int pause_ms; /* between the preamble and the answer to the hello */
 	pthread_t thread;
 };
 
@@ -297,11 +298,18 @@ fake_thread(void *data)
 	struct fake *fake = data;
 	struct pollfd pollfd = {.fd = fake->listener.fd, .events = POLLIN};
 	char ignored[4096];
+	size_t begin = 0;
 	int fd;
 
 	poll(&pollfd, 1, 5000);
 	fd = accept(fake->listener.fd, NULL, NULL);
-	if (fake->len && write(fd, fake->bytes, fake->len) < 0)
+	if (fake->pause_ms) {
+		begin = sizeof(struct genie_preamble);
+		if (write(fd, fake->bytes, begin) < 0 || read(fd, ignored, sizeof(ignored)) <= 0)
+			return NULL;
+		poll(NULL, 0, fake->pause_ms);
+	}
+	if (fake->len && write(fd, fake->bytes + begin, fake->len - begin) < 0)
 		return NULL;
 	if (!fake->hold)
 		shutdown(fd, SHUT_WR);
@@ -312,9 +320,9 @@ fake_thread(void *data)
 }
 
 static int
-connect_to_fake(const void *bytes, size_t len, bool hold, int timeout_ms)
+connect_to_slow_fake(const void *bytes, size_t len, bool hold, int timeout_ms, int pause_ms)
 {
-	struct fake fake = {.bytes = bytes, .len = len, .hold = hold};
+	struct fake fake = {.bytes = bytes, .len = len, .hold = hold, .pause_ms = pause_ms};
 	struct genie_chan_opts opts = {
 		.kind = GENIE_HELLO_SESSION,
 		.api_hash = ECHO_API_HASH,
@@ -335,6 +343,31 @@ connect_to_fake(const void *bytes, size_t len, bool hold, int timeout_ms)
 	cr_assert_null(chan);
 	cr_assert_neq(err[0], 0);
 	return ret;
+}
+
+static int
+connect_to_fake(const void *bytes, size_t len, bool hold, int timeout_ms)
+{
+	return connect_to_slow_fake(bytes, len, hold, timeout_ms, 0);
+}
+
+/* Once it has greeted, a server may take longer: a worker has to open the device. But not for
+ * ever. */
+Test(connect, a_server_may_be_slow_to_answer, .timeout = 30)
+{
+	struct {
+		struct genie_preamble preamble;
+		struct genie_welcome welcome;
+	} answer = {
+		.preamble = {.magic = GENIE_WIRE_MAGIC,
+			     .version_min = GENIE_WIRE_VERSION,
+			     .version_max = GENIE_WIRE_VERSION},
+		.welcome = {.magic = GENIE_WIRE_MAGIC, .status = GENIE_WELCOME_DENIED},
+	};
+
+	cr_assert_eq(connect_to_slow_fake(&answer, sizeof(answer), false, 200, 600), -EACCES);
+	cr_assert_eq(connect_to_slow_fake(&answer, sizeof(answer.preamble), true, 50, 1),
+		     -ETIMEDOUT);
 }
 
 Test(connect, servers_that_are_not_ours, .timeout = 30)

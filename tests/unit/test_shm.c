@@ -47,8 +47,8 @@ liar_connect(void)
 	cr_assert_eq(genie_address_parse(liar.echo.server, false, &address, err, sizeof(err)), 0);
 	cr_assert_eq(genie_address_connect(&address, 1000, &liar.fd, err, sizeof(err)), 0, "%s",
 		     err);
-	cr_assert_eq(genie_hello_exchange(liar.fd, &request, genie_net_deadline(2000), &welcome,
-					  &devices, liar.fds, 3, err, sizeof(err)),
+	cr_assert_eq(genie_hello_exchange(liar.fd, &request, 2000, &welcome, &devices, liar.fds, 3,
+					  err, sizeof(err)),
 		     0, "%s", err);
 	free(devices);
 	liar.area =

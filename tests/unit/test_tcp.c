@@ -346,7 +346,7 @@ liar_hello(struct liar *liar, enum genie_hello_kind kind, const uint8_t join_id[
 
 	cr_assert_eq(genie_address_parse(liar->echo.server, false, &address, err, sizeof(err)), 0);
 	cr_assert_eq(genie_address_connect(&address, 1000, &fd, err, sizeof(err)), 0, "%s", err);
-	cr_assert_eq(genie_hello_exchange(fd, &request, genie_net_deadline(2000), &welcome,
+	cr_assert_eq(genie_hello_exchange(fd, &request, 2000, &welcome,
 					  kind == GENIE_HELLO_BULK ? NULL : &devices, NULL, 0, err,
 					  sizeof(err)),
 		     0, "%s", err);
