@@ -43,6 +43,7 @@ enum genie_kind {
 	GENIE_KIND_NVMLDEV = 20,
 	GENIE_KIND_TEXREF = 21,
 	GENIE_KIND_SURFREF = 22,
+	GENIE_KIND_DEVDESC = 23, /* CUdevResourceDesc */
 	GENIE_KIND_COUNT
 };
 

@@ -148,7 +148,7 @@ desc_check(const CUDA_ARRAY3D_DESCRIPTOR *desc, const struct genie_ctx *ctx)
 CUresult
 genie_cuArray3DCreate_v2(CUarray *pHandle, const CUDA_ARRAY3D_DESCRIPTOR *pAllocateArray)
 {
-	struct genie_ctx *ctx = genie_ctx_current();
+	struct genie_ctx *ctx = genie_ctx_home();
 	struct genie_args_cuArray3DCreate_v2 args = {.pAllocateArray = pAllocateArray};
 	struct genie_array *array;
 	CUresult status;
@@ -263,7 +263,7 @@ genie_cuMipmappedArrayCreate(CUmipmappedArray *pHandle,
 			     const CUDA_ARRAY3D_DESCRIPTOR *pMipmappedArrayDesc,
 			     unsigned int numMipmapLevels)
 {
-	struct genie_ctx *ctx = genie_ctx_current();
+	struct genie_ctx *ctx = genie_ctx_home();
 	struct genie_args_cuMipmappedArrayCreate args = {.pMipmappedArrayDesc = pMipmappedArrayDesc,
 							 .numMipmapLevels = numMipmapLevels};
 	struct genie_mipmap *mipmap;

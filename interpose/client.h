@@ -133,6 +133,7 @@ struct genie_thread {
 	CUgraphNode *capture_nodes; /* what cuStreamGetCaptureInfo gave out (graph_node.c) */
 	/* Tokens of its per-thread default streams, one for each context that asked. */
 	uint64_t per_thread[GENIE_PER_THREAD_STREAMS];
+	uint64_t missing_stream; /* the last handle that was no stream, for the error it gives */
 };
 /* In the thread control block itself: one load at a fixed offset, no call, no allocation. */
 extern __thread struct genie_thread genie_thread_tls __attribute__((tls_model("initial-exec")));
@@ -248,7 +249,12 @@ struct genie_ctx {
 	uint64_t id;                  /* cuCtxGetId */
 	struct genie_stream *legacy, *per_thread_dummy;
 	struct genie_cls *cls; /* context-local storage (cls.c) */
-	uint64_t limits[16];   /* index = CUlimit; relaxed atomics */
+	/* Whose memory, modules and events it uses: itself, or of a green context the primary one.
+	 */
+	struct genie_ctx *home;
+	uint64_t green;      /* token of its CUgreenCtx, 0 of others (green.c) */
+	unsigned int sms;    /* multiprocessors of a green context, 0 of others: all */
+	uint64_t limits[16]; /* index = CUlimit; relaxed atomics */
 	unsigned int api_version;
 	_Atomic int cache_config, shared_config;
 	_Atomic uint64_t
@@ -256,6 +262,14 @@ struct genie_ctx {
 };
 /* The current context of the thread, or NULL (then the stub returns CUDA_ERROR_INVALID_CONTEXT). */
 struct genie_ctx *genie_ctx_current(void);
+/* The context to which belongs what is made in the current one; NULL like that. */
+static inline struct genie_ctx *
+genie_ctx_home(void)
+{
+	struct genie_ctx *ctx = genie_ctx_current();
+
+	return ctx ? ctx->home : NULL;
+}
 /* For the few calls that need a context and may be made without one: the current one, or the
  * primary context of device 0, activated. NULL: no device. */
 struct genie_ctx *genie_ctx_default(void);
@@ -330,8 +344,11 @@ void genie_stream_recorded(struct genie_stream *stream, const struct genie_event
 			   uint64_t ticket);
 /* The thread ends: so do its per-thread default streams. */
 void genie_stream_end_thread(struct genie_thread *thread);
-/* Why genie_stream_get() gave NULL: no current context, or no such stream. */
+/* Why genie_stream_get() gave NULL: no current context, no such stream, or one whose green context
+ * was destroyed. */
 CUresult genie_stream_missing(void);
+/* Is everything that was submitted to it known to be done? */
+bool genie_stream_idle(const struct genie_stream *stream);
 /* Waits for everything submitted to it. */
 CUresult genie_stream_synchronize(struct genie_stream *stream);
 bool genie_stream_capturing(const struct genie_stream *stream);

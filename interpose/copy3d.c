@@ -259,7 +259,7 @@ static CUresult
 part_copy(const struct box *box, struct genie_stream *stream)
 {
 	size_t size = box->width * box->height * box->depth;
-	struct genie_ctx *ctx = stream->object.ctx;
+	struct genie_ctx *ctx = stream->object.ctx->home;
 	char *packed = malloc(size);
 	CUdeviceptr buffer;
 	CUresult status;

@@ -37,6 +37,7 @@ ctx_new(int device, unsigned int flags, bool primary)
 	ctx->device = device;
 	ctx->flags = flags;
 	ctx->primary = primary;
+	ctx->home = ctx;
 	ctx->legacy = legacy;
 	ctx->id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
 	ctx->api_version = API_VERSION;
@@ -73,6 +74,8 @@ ctx_activate_locked(struct genie_ctx *ctx)
 	return status;
 }
 
+static void end_green(void *object, void *data);
+
 /* Everything in it is gone; a primary context can be used again later. */
 static CUresult
 ctx_deactivate_locked(struct genie_ctx *ctx)
@@ -82,12 +85,24 @@ ctx_deactivate_locked(struct genie_ctx *ctx)
 	if (!atomic_load_explicit(&ctx->active, memory_order_relaxed))
 		return CUDA_SUCCESS;
 	atomic_store_explicit(&ctx->active, false, memory_order_release);
+	if (ctx->primary)
+		genie_object_each(GENIE_KIND_CTX, end_green, ctx);
 	genie_module_forget_ctx(ctx);
 	genie_mem_forget_ctx(ctx);
 	genie_event_forget_ctx(ctx);
 	genie_stream_forget_ctx(ctx);
 	memcpy(ctx->limits, genie_client.devices[ctx->device].limits, sizeof(ctx->limits));
 	return genie_call_ctx(GENIE_OP_genieCtxDestroy, &args, ctx, NULL);
+}
+
+/* The green contexts of a primary context end with it. */
+static void
+end_green(void *object, void *data)
+{
+	struct genie_ctx *ctx = object;
+
+	if (ctx->home == data && ctx->green)
+		(void)ctx_deactivate_locked(ctx);
 }
 
 struct genie_ctx *
@@ -272,18 +287,13 @@ CUresult
 genie_cuDevicePrimaryCtxRetain(CUcontext *pctx, CUdevice dev)
 {
 	struct genie_ctx *ctx = genie_ctx_primary(dev);
-	CUresult status = CUDA_SUCCESS;
+	CUresult status;
 
 	if (!ctx)
 		return CUDA_ERROR_INVALID_DEVICE;
 	if (!pctx)
 		return CUDA_ERROR_INVALID_VALUE;
-	pthread_mutex_lock(&genie_client.lock);
-	if (!atomic_load_explicit(&ctx->active, memory_order_relaxed))
-		status = ctx_activate_locked(ctx);
-	if (status == CUDA_SUCCESS)
-		atomic_fetch_add_explicit(&ctx->refs, 1, memory_order_relaxed);
-	pthread_mutex_unlock(&genie_client.lock);
+	status = genie_ctx_retain(ctx);
 	if (status == CUDA_SUCCESS)
 		*pctx = genie_ctx_handle(ctx);
 	return status;
@@ -293,11 +303,30 @@ CUresult
 genie_cuDevicePrimaryCtxRelease_v2(CUdevice dev)
 {
 	struct genie_ctx *ctx = genie_ctx_primary(dev);
+
+	return ctx ? genie_ctx_release(ctx) : CUDA_ERROR_INVALID_DEVICE;
+}
+
+CUresult
+genie_ctx_retain(struct genie_ctx *ctx)
+{
+	CUresult status = CUDA_SUCCESS;
+
+	pthread_mutex_lock(&genie_client.lock);
+	if (!atomic_load_explicit(&ctx->active, memory_order_relaxed))
+		status = ctx_activate_locked(ctx);
+	if (status == CUDA_SUCCESS)
+		atomic_fetch_add_explicit(&ctx->refs, 1, memory_order_relaxed);
+	pthread_mutex_unlock(&genie_client.lock);
+	return status;
+}
+
+CUresult
+genie_ctx_release(struct genie_ctx *ctx)
+{
 	CUresult status = CUDA_SUCCESS;
 	bool last = false;
 
-	if (!ctx)
-		return CUDA_ERROR_INVALID_DEVICE;
 	pthread_mutex_lock(&genie_client.lock);
 	if (atomic_load_explicit(&ctx->refs, memory_order_relaxed) == 0)
 		status = CUDA_ERROR_INVALID_CONTEXT;
@@ -430,7 +459,7 @@ genie_cuCtxDestroy_v2(CUcontext handle)
 
 	if (!handle)
 		return CUDA_ERROR_INVALID_VALUE;
-	if (!ctx || ctx->primary)
+	if (!ctx || ctx->primary || ctx->green)
 		return CUDA_ERROR_INVALID_CONTEXT;
 	pthread_mutex_lock(&genie_client.lock);
 	status = ctx_deactivate_locked(ctx);
@@ -439,6 +468,50 @@ genie_cuCtxDestroy_v2(CUcontext handle)
 	if (genie_thread_self()->ctx == ctx)
 		stack_pop();
 	genie_object_unlink(ctx);
+	return status;
+}
+
+/* ---- what green.c does with the contexts of green contexts ---- */
+
+struct genie_ctx *
+genie_ctx_new_green(struct genie_ctx *home, uint64_t green)
+{
+	struct genie_ctx *ctx = ctx_new(home->device, home->flags, false);
+
+	if (ctx) {
+		ctx->home = home;
+		ctx->green = green;
+		atomic_store_explicit(&ctx->refs, 1, memory_order_relaxed);
+	}
+	return ctx;
+}
+
+bool
+genie_ctx_begin_green(struct genie_ctx *ctx)
+{
+	bool alive;
+
+	pthread_mutex_lock(&genie_client.lock);
+	/* The primary context may have been reset meanwhile. */
+	alive = atomic_load_explicit(&ctx->home->active, memory_order_relaxed);
+	atomic_store_explicit(&ctx->active, true, memory_order_release);
+	if (!alive)
+		(void)ctx_deactivate_locked(ctx);
+	pthread_mutex_unlock(&genie_client.lock);
+	return alive;
+}
+
+CUresult
+genie_ctx_end_green(struct genie_ctx *ctx)
+{
+	CUresult status;
+
+	pthread_mutex_lock(&genie_client.lock);
+	status = atomic_load_explicit(&ctx->active, memory_order_relaxed)
+			 ? ctx_deactivate_locked(ctx)
+			 : CUDA_ERROR_CONTEXT_IS_DESTROYED;
+	pthread_mutex_unlock(&genie_client.lock);
+	genie_cls_forget_ctx(ctx);
 	return status;
 }
 
@@ -461,7 +534,7 @@ genie_cuCtxDetach(CUcontext handle)
 {
 	struct genie_ctx *ctx = handle ? genie_ctx_get(handle) : NULL;
 
-	if (!ctx || ctx->primary || genie_thread_self()->ctx != ctx)
+	if (!ctx || ctx->primary || ctx->green || genie_thread_self()->ctx != ctx)
 		return CUDA_ERROR_INVALID_CONTEXT;
 	if (atomic_fetch_sub_explicit(&ctx->refs, 1, memory_order_relaxed) > 1)
 		return CUDA_SUCCESS;

@@ -35,7 +35,7 @@ genie_cuCtxSynchronize_v2(CUcontext handle)
 CUresult
 genie_cuCtxGetFlags(unsigned int *flags)
 {
-	struct genie_ctx *ctx = genie_ctx_current();
+	struct genie_ctx *ctx = genie_ctx_home();
 
 	if (!ctx)
 		return CUDA_ERROR_INVALID_CONTEXT;
@@ -48,7 +48,7 @@ genie_cuCtxGetFlags(unsigned int *flags)
 CUresult
 genie_cuCtxSetFlags(unsigned int flags)
 {
-	struct genie_ctx *ctx = genie_ctx_current();
+	struct genie_ctx *ctx = genie_ctx_home();
 
 	if (!ctx)
 		return CUDA_ERROR_INVALID_CONTEXT;
@@ -85,7 +85,7 @@ genie_cuCtxGetApiVersion(CUcontext handle, unsigned int *version)
 CUresult
 genie_cuCtxGetLimit(size_t *pvalue, CUlimit limit)
 {
-	struct genie_ctx *ctx = genie_ctx_current();
+	struct genie_ctx *ctx = genie_ctx_home();
 
 	if (!ctx)
 		return CUDA_ERROR_INVALID_CONTEXT;
@@ -101,7 +101,7 @@ CUresult
 genie_cuCtxSetLimit(CUlimit limit, size_t value)
 {
 	struct genie_args_cuCtxSetLimit args = {.limit = limit, .value = value};
-	struct genie_ctx *ctx = genie_ctx_current();
+	struct genie_ctx *ctx = genie_ctx_home();
 
 	if (!ctx)
 		return CUDA_ERROR_INVALID_CONTEXT;
@@ -117,7 +117,7 @@ genie_cuCtxSetLimit(CUlimit limit, size_t value)
 CUresult
 genie_cuCtxGetCacheConfig(CUfunc_cache *pconfig)
 {
-	struct genie_ctx *ctx = genie_ctx_current();
+	struct genie_ctx *ctx = genie_ctx_home();
 
 	if (!ctx)
 		return CUDA_ERROR_INVALID_CONTEXT;
@@ -130,7 +130,7 @@ genie_cuCtxGetCacheConfig(CUfunc_cache *pconfig)
 CUresult
 genie_cuCtxSetCacheConfig(CUfunc_cache config)
 {
-	struct genie_ctx *ctx = genie_ctx_current();
+	struct genie_ctx *ctx = genie_ctx_home();
 
 	if (!ctx)
 		return CUDA_ERROR_INVALID_CONTEXT;
@@ -143,7 +143,7 @@ genie_cuCtxSetCacheConfig(CUfunc_cache config)
 CUresult
 genie_cuCtxGetSharedMemConfig(CUsharedconfig *pConfig)
 {
-	struct genie_ctx *ctx = genie_ctx_current();
+	struct genie_ctx *ctx = genie_ctx_home();
 
 	if (!ctx)
 		return CUDA_ERROR_INVALID_CONTEXT;

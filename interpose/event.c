@@ -81,7 +81,7 @@ genie_event_known_done(const struct genie_event *event)
 CUresult
 genie_cuEventCreate(CUevent *phEvent, unsigned int Flags)
 {
-	struct genie_ctx *ctx = genie_ctx_current();
+	struct genie_ctx *ctx = genie_ctx_home();
 	struct genie_event *event;
 
 	if (!ctx)
@@ -125,7 +125,7 @@ genie_cuEventRecordWithFlags(CUevent hEvent, CUstream hStream, unsigned int flag
 
 	if (!stream)
 		return genie_stream_missing();
-	if (!event || event->object.ctx != stream->object.ctx)
+	if (!event || event->object.ctx->home != stream->object.ctx->home)
 		return CUDA_ERROR_INVALID_HANDLE;
 	if (flags & ~(unsigned int)CU_EVENT_RECORD_EXTERNAL)
 		return CUDA_ERROR_INVALID_VALUE;

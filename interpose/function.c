@@ -91,7 +91,7 @@ CUresult
 genie_function_get(CUfunction handle, struct genie_function **ret_function)
 {
 	uint64_t token = (uint64_t)(uintptr_t)handle;
-	struct genie_ctx *ctx = genie_ctx_current();
+	struct genie_ctx *ctx = genie_ctx_home();
 	struct genie_function *function;
 	struct genie_kernel *kernel;
 
@@ -226,7 +226,7 @@ static CUresult
 function_lookup(CUfunction handle, struct genie_function **ret_function)
 {
 	uint64_t token = (uint64_t)(uintptr_t)handle;
-	struct genie_ctx *ctx = genie_ctx_current();
+	struct genie_ctx *ctx = genie_ctx_home();
 	struct genie_function *function = genie_function_find(token, ctx);
 	struct genie_kernel *kernel;
 

@@ -86,7 +86,7 @@ genie_kernel_function(struct genie_kernel *kernel, struct genie_ctx *ctx)
 static CUresult
 current_function(struct genie_kernel *kernel, struct genie_function **ret_function)
 {
-	struct genie_ctx *ctx = genie_ctx_current();
+	struct genie_ctx *ctx = genie_ctx_home();
 
 	if (ctx == NULL)
 		return CUDA_ERROR_INVALID_CONTEXT;
@@ -168,7 +168,7 @@ genie_cuKernelGetAttribute(int *pi, CUfunction_attribute attrib, CUkernel handle
 		return CUDA_SUCCESS;
 	}
 	/* Asked once, in a context of that device: the current one if it is. */
-	ctx = genie_ctx_current();
+	ctx = genie_ctx_home();
 	if (ctx == NULL || ctx->device != dev)
 		ctx = genie_ctx_primary(dev);
 	function = genie_kernel_function(kernel, ctx);

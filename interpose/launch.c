@@ -199,13 +199,16 @@ genie_launch_encode(void *dst, const struct genie_function *function, uint64_t s
 	}
 }
 
-/* All blocks of a cooperative launch must fit the device at the same time. */
+/* All blocks of a cooperative launch must fit what its context has of the device at the same time.
+ */
 static CUresult
-cooperative_check(const struct genie_function *function, const struct genie_launch *launch)
+cooperative_check(const struct genie_function *function, const struct genie_launch *launch,
+		  const struct genie_stream *stream)
 {
 	const unsigned int *grid = launch->grid, *block = launch->block;
 	const int *attrs = genie_client.devices[function->attrs->device].attrs;
 	uint64_t wanted = (uint64_t)grid[0] * grid[1] * grid[2];
+	unsigned int sms = stream->object.ctx->sms;
 	int blocks = 0;
 	CUresult status;
 
@@ -213,15 +216,16 @@ cooperative_check(const struct genie_function *function, const struct genie_laun
 					launch->shared, CU_OCCUPANCY_DEFAULT, &blocks);
 	if (status != CUDA_SUCCESS)
 		return status;
-	return wanted <= (uint64_t)blocks *
-				       (uint64_t)attrs[CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT]
-		       ? CUDA_SUCCESS
-		       : CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE;
+	if (sms == 0)
+		sms = (unsigned int)attrs[CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT];
+	return wanted <= (uint64_t)blocks * sms ? CUDA_SUCCESS
+						: CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE;
 }
 
 /* What the worker would refuse is refused here, by name. */
 static CUresult
-attrs_check(const struct genie_function *function, const struct genie_launch *launch)
+attrs_check(const struct genie_function *function, const struct genie_launch *launch,
+	    const struct genie_stream *stream)
 {
 	bool cooperative = false;
 
@@ -254,7 +258,7 @@ attrs_check(const struct genie_function *function, const struct genie_launch *la
 					    "it could carry a pointer");
 		}
 	}
-	return cooperative ? cooperative_check(function, launch) : CUDA_SUCCESS;
+	return cooperative ? cooperative_check(function, launch, stream) : CUDA_SUCCESS;
 }
 
 /* Parameters that point to pinned memory the worker does not share: cold, for networks only. */
@@ -283,8 +287,7 @@ launch_submit(CUfunction handle, const struct genie_launch *launch)
 	CUresult status;
 
 	if (__builtin_expect(stream == NULL, 0))
-		return genie_ctx_current() != NULL ? CUDA_ERROR_INVALID_HANDLE
-						   : CUDA_ERROR_INVALID_CONTEXT;
+		return genie_stream_missing();
 	status = genie_function_get(handle, &function);
 	if (__builtin_expect(status != CUDA_SUCCESS, 0))
 		return status;
@@ -292,7 +295,7 @@ launch_submit(CUfunction handle, const struct genie_launch *launch)
 	if (status == CUDA_SUCCESS)
 		status = genie_capture_enter(stream);
 	if (status == CUDA_SUCCESS && launch->attr_count != 0)
-		status = attrs_check(function, launch);
+		status = attrs_check(function, launch, stream);
 	if (status == CUDA_SUCCESS)
 		status = genie_launch_params(function->desc, launch->params, launch->extra, &buffer,
 					     &params_size);
@@ -311,7 +314,7 @@ launch_submit(CUfunction handle, const struct genie_launch *launch)
 		return genie_chan_failed(-ECONNRESET);
 	genie_launch_encode(cmd + 1, function, stream->object.token, launch, buffer, params_size);
 	genie_count(&thread->launches);
-	status = genie_commit(thread, cmd, GENIE_OP_genieLaunch, len, function->object.ctx, stream,
+	status = genie_commit(thread, cmd, GENIE_OP_genieLaunch, len, stream->object.ctx, stream,
 			      NULL);
 	if (__builtin_expect(genie_client.launch_blocking, 0) && status == CUDA_SUCCESS &&
 	    !genie_stream_capturing(stream))

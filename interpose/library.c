@@ -232,7 +232,7 @@ static CUresult
 current_module(CUlibrary handle, struct genie_module **ret_module)
 {
 	struct genie_library *library = library_get(handle);
-	struct genie_ctx *ctx = genie_ctx_current();
+	struct genie_ctx *ctx = genie_ctx_home();
 
 	if (library == NULL)
 		return CUDA_ERROR_INVALID_HANDLE;
@@ -285,7 +285,7 @@ genie_cuLibraryGetManaged(CUdeviceptr *dptr, size_t *bytes, CUlibrary library, c
 		return CUDA_ERROR_INVALID_HANDLE;
 	if (ctx == NULL)
 		return CUDA_ERROR_INVALID_CONTEXT;
-	module = genie_library_module(object, ctx);
+	module = genie_library_module(object, ctx->home);
 	if (module == NULL)
 		return CUDA_ERROR_OUT_OF_MEMORY;
 	status = genie_module_global(module, name, &addr, &size);

@@ -63,7 +63,7 @@ CUresult
 genie_cuLinkCreate_v2(unsigned int numOptions, CUjit_option *options, void **optionValues,
 		      CUlinkState *stateOut)
 {
-	struct genie_ctx *ctx = genie_ctx_current();
+	struct genie_ctx *ctx = genie_ctx_home();
 	struct link_state *state;
 	struct genie_jit jit;
 	CUresult status;

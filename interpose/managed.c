@@ -10,7 +10,7 @@
 CUresult
 genie_cuMemAllocManaged(CUdeviceptr *dptr, size_t bytesize, unsigned int flags)
 {
-	struct genie_ctx *ctx = genie_ctx_current();
+	struct genie_ctx *ctx = genie_ctx_home();
 	struct genie_mem mem;
 	CUresult status;
 	uint64_t addr;
@@ -184,8 +184,7 @@ genie_cuMemPrefetchAsync_v2(CUdeviceptr devPtr, size_t count, CUmemLocation loca
 	CUresult status = managed_range(devPtr, count, &mem);
 
 	if (genie_stream_get(hStream) == NULL)
-		return genie_ctx_current() != NULL ? CUDA_ERROR_INVALID_HANDLE
-						   : CUDA_ERROR_INVALID_CONTEXT;
+		return genie_stream_missing();
 	if (status != CUDA_SUCCESS)
 		return status;
 	if (flags != 0)
@@ -211,8 +210,7 @@ batch_check(const CUdeviceptr *dptrs, const size_t *sizes, size_t count, unsigne
 	struct genie_mem mem;
 
 	if (genie_stream_get(hStream) == NULL)
-		return genie_ctx_current() != NULL ? CUDA_ERROR_INVALID_HANDLE
-						   : CUDA_ERROR_INVALID_CONTEXT;
+		return genie_stream_missing();
 	if (dptrs == NULL || sizes == NULL || count == 0 || flags != 0)
 		return CUDA_ERROR_INVALID_VALUE;
 	for (size_t i = 0; i < count; i++) {
@@ -269,8 +267,7 @@ genie_cuStreamAttachMemAsync(CUstream hStream, CUdeviceptr dptr, size_t length, 
 	struct genie_mem mem;
 
 	if (genie_stream_get(hStream) == NULL)
-		return genie_ctx_current() != NULL ? CUDA_ERROR_INVALID_HANDLE
-						   : CUDA_ERROR_INVALID_CONTEXT;
+		return genie_stream_missing();
 	if (flags != CU_MEM_ATTACH_GLOBAL && flags != CU_MEM_ATTACH_HOST &&
 	    flags != CU_MEM_ATTACH_SINGLE)
 		return CUDA_ERROR_INVALID_VALUE;

@@ -248,7 +248,7 @@ genie_mem_add_global(uint64_t addr, size_t size, int device)
 		.base = addr,
 		.size = size,
 		.device = device,
-		.ctx = genie_ctx_current(),
+		.ctx = genie_ctx_home(),
 		.id = genie_mem_next_id(),
 	};
 
@@ -314,7 +314,7 @@ genie_mem_free_device(CUdeviceptr addr, uint64_t stream)
 CUresult
 genie_cuMemAlloc_v2(CUdeviceptr *dptr, size_t bytesize)
 {
-	struct genie_ctx *ctx = genie_ctx_current();
+	struct genie_ctx *ctx = genie_ctx_home();
 	CUresult status;
 
 	if (ctx == NULL)
@@ -352,7 +352,7 @@ genie_cuMemAllocPitch_v2(CUdeviceptr *dptr, size_t *pPitch, size_t WidthInBytes,
 CUresult
 genie_cuMemFree_v2(CUdeviceptr dptr)
 {
-	struct genie_ctx *ctx = genie_ctx_current();
+	struct genie_ctx *ctx = genie_ctx_home();
 	struct genie_mem mem;
 	CUresult status;
 

@@ -361,7 +361,7 @@ module_check(struct genie_code *code, const struct genie_ctx *ctx)
 static CUresult
 module_make(struct genie_code *code, const struct genie_jit *jit, CUmodule *ret_module)
 {
-	struct genie_ctx *ctx = genie_ctx_current();
+	struct genie_ctx *ctx = genie_ctx_home();
 	struct genie_module *module;
 	CUresult status;
 

@@ -67,6 +67,7 @@ table_limit(enum genie_kind kind)
 	case GENIE_KIND_MEMPOOL:
 	case GENIE_KIND_LINKSTATE:
 	case GENIE_KIND_GREENCTX:
+	case GENIE_KIND_DEVDESC:
 	case GENIE_KIND_NVMLDEV:
 		return 1u << 12;
 	}

@@ -273,6 +273,7 @@ clusters(int *ret_value, CUfunction func, const CUlaunchConfig *config, enum gen
 	struct genie_args_genieOccupancyClusters args = {.value = ret_value, .what = (int)what};
 	struct genie_function *function;
 	struct question question;
+	struct genie_ctx *ctx = genie_ctx_current();
 	bool remember;
 	uint64_t value;
 	CUresult status;
@@ -294,14 +295,18 @@ clusters(int *ret_value, CUfunction func, const CUlaunchConfig *config, enum gen
 	question.attr_count = args.attr_count = config->numAttrs;
 	args.attrs = config->attrs;
 	args.function = function_handle(function);
-	remember = config->numAttrs <= sizeof(question.attrs) / sizeof(question.attrs[0]);
+	/* What a green context has room for is asked each time. */
+	remember = ctx->green == 0 &&
+		   config->numAttrs <= sizeof(question.attrs) / sizeof(question.attrs[0]);
 	if (remember && config->numAttrs != 0)
 		memcpy(question.attrs, config->attrs, config->numAttrs * sizeof(question.attrs[0]));
 	if (remember && answer_find(&question, &value)) {
 		*ret_value = (int)value;
 		return CUDA_SUCCESS;
 	}
-	status = genie_call_ctx(GENIE_OP_genieOccupancyClusters, &args, function->object.ctx, NULL);
+	if (ctx->home != function->object.ctx)
+		ctx = function->object.ctx;
+	status = genie_call_ctx(GENIE_OP_genieOccupancyClusters, &args, ctx, NULL);
 	if (status == CUDA_SUCCESS && remember)
 		answer_store(&question, (uint64_t)*ret_value);
 	return status;

@@ -228,7 +228,7 @@ genie_pinned_free(uint64_t addr, enum genie_mem_type type)
 CUresult
 genie_cuMemHostAlloc(void **pp, size_t bytesize, unsigned int Flags)
 {
-	struct genie_ctx *ctx = genie_ctx_current();
+	struct genie_ctx *ctx = genie_ctx_home();
 	CUresult status;
 	uint64_t addr;
 
@@ -258,7 +258,7 @@ genie_cuMemAllocHost_v2(void **pp, size_t bytesize)
 CUresult
 genie_cuMemFreeHost(void *p)
 {
-	struct genie_ctx *ctx = genie_ctx_current();
+	struct genie_ctx *ctx = genie_ctx_home();
 	CUresult status;
 
 	if (ctx == NULL)
@@ -340,7 +340,7 @@ genie_cuMemHostGetFlags(unsigned int *pFlags, void *p)
 CUresult
 genie_cuMemHostRegister_v2(void *p, size_t bytesize, unsigned int Flags)
 {
-	struct genie_ctx *ctx = genie_ctx_current();
+	struct genie_ctx *ctx = genie_ctx_home();
 	uint64_t base = (uint64_t)(uintptr_t)p;
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	struct genie_mem mem;

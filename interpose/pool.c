@@ -151,8 +151,7 @@ alloc_async(CUdeviceptr *dptr, size_t size, struct genie_mempool *pool, CUstream
 	CUresult status;
 
 	if (stream == NULL)
-		return genie_ctx_current() != NULL ? CUDA_ERROR_INVALID_HANDLE
-						   : CUDA_ERROR_INVALID_CONTEXT;
+		return genie_stream_missing();
 	if (dptr == NULL)
 		return CUDA_ERROR_INVALID_VALUE;
 	if (size == 0) {
@@ -169,7 +168,7 @@ alloc_async(CUdeviceptr *dptr, size_t size, struct genie_mempool *pool, CUstream
 	limit = atomic_load_explicit(&pool->max_size, memory_order_relaxed);
 	if (limit != 0 && atomic_load_explicit(&pool->used, memory_order_relaxed) + size > limit)
 		return CUDA_ERROR_OUT_OF_MEMORY;
-	status = genie_mem_alloc_device(stream->object.ctx, pool->device, size, pool,
+	status = genie_mem_alloc_device(stream->object.ctx->home, pool->device, size, pool,
 					stream->object.token, dptr);
 	if (status == CUDA_SUCCESS)
 		pool_used(pool, size);
@@ -200,8 +199,7 @@ genie_cuMemFreeAsync(CUdeviceptr dptr, CUstream hStream)
 	struct genie_mem mem;
 
 	if (stream == NULL)
-		return genie_ctx_current() != NULL ? CUDA_ERROR_INVALID_HANDLE
-						   : CUDA_ERROR_INVALID_CONTEXT;
+		return genie_stream_missing();
 	if (dptr == 0)
 		return CUDA_SUCCESS;
 	if (!genie_mem_find(dptr, &mem) || mem.base != dptr ||

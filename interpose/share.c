@@ -355,7 +355,7 @@ genie_cuIpcGetMemHandle(CUipcMemHandle *pHandle, CUdeviceptr dptr)
 CUresult
 genie_cuIpcOpenMemHandle_v2(CUdeviceptr *pdptr, CUipcMemHandle handle, unsigned int Flags)
 {
-	struct genie_ctx *ctx = genie_ctx_current();
+	struct genie_ctx *ctx = genie_ctx_home();
 	struct share_stub stub;
 
 	memcpy(&stub, &handle, sizeof(stub));
@@ -473,7 +473,7 @@ genie_cuIpcGetEventHandle(CUipcEventHandle *pHandle, CUevent hEvent)
 CUresult
 genie_cuIpcOpenEventHandle(CUevent *phEvent, CUipcEventHandle handle)
 {
-	struct genie_ctx *ctx = genie_ctx_current();
+	struct genie_ctx *ctx = genie_ctx_home();
 	struct genie_args_genieShareEventOpen args = {0};
 	struct genie_event *event;
 	struct share_stub stub;

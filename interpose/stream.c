@@ -43,6 +43,17 @@ genie_stream_new_legacy(struct genie_ctx *ctx)
 	return stream;
 }
 
+/* A new stream waits for what its context was told to wait for. */
+static void
+pass_gate(struct genie_ctx *ctx, CUstream stream)
+{
+	/* acquire: pairs with the exchange in genie_ctx_wait_event() */
+	uint64_t gate = atomic_load_explicit(&ctx->gate, memory_order_acquire);
+
+	if (gate)
+		(void)genie_cuStreamWaitEvent(stream, (CUevent)(uintptr_t)gate, 0);
+}
+
 /* Makes a stream here and, without waiting, in the worker. */
 static CUresult
 stream_create(struct genie_ctx *ctx, unsigned int flags, int priority,
@@ -53,7 +64,6 @@ stream_create(struct genie_ctx *ctx, unsigned int flags, int priority,
 	struct genie_args_cuStreamCreateWithPriority args = {0};
 	CUstream handle;
 	CUresult status;
-	uint64_t gate;
 
 	if (!stream)
 		return CUDA_ERROR_OUT_OF_MEMORY;
@@ -74,10 +84,9 @@ stream_create(struct genie_ctx *ctx, unsigned int flags, int priority,
 		genie_object_free(stream);
 		return status;
 	}
-	/* acquire: pairs with the exchange in genie_cuCtxWaitEvent() */
-	gate = atomic_load_explicit(&ctx->gate, memory_order_acquire);
-	if (gate)
-		(void)genie_cuStreamWaitEvent(handle, (CUevent)(uintptr_t)gate, 0);
+	pass_gate(ctx, handle);
+	if (ctx->home != ctx) /* what the primary context waits for, its green contexts do */
+		pass_gate(ctx->home, handle);
 	*ret_stream = stream;
 	return CUDA_SUCCESS;
 }
@@ -137,8 +146,13 @@ genie_stream_get(CUstream handle)
 	struct genie_thread *thread;
 	struct genie_ctx *ctx;
 
-	if (value > (uintptr_t)CU_STREAM_PER_THREAD)
-		return genie_object_get(GENIE_KIND_STREAM, value);
+	if (value > (uintptr_t)CU_STREAM_PER_THREAD) {
+		struct genie_stream *stream = genie_object_get(GENIE_KIND_STREAM, value);
+
+		if (__builtin_expect(!stream, 0))
+			genie_thread_self()->missing_stream = value;
+		return stream;
+	}
 	ctx = genie_ctx_current();
 	if (!ctx)
 		return NULL;
@@ -148,9 +162,31 @@ genie_stream_get(CUstream handle)
 	return ctx->legacy;
 }
 
+/*
+ * Streams whose green context was destroyed before them: the last so many, as only programs in
+ * error ask. Any thread; a token that is written while another looks is found or not.
+ */
+static _Atomic uint64_t orphans[1024];
+static _Atomic uint32_t orphan_count;
+
+static bool
+is_orphan(uint64_t token)
+{
+	for (size_t i = 0; i < sizeof(orphans) / sizeof(orphans[0]); i++)
+		if (atomic_load_explicit(&orphans[i], memory_order_relaxed) == token)
+			return true;
+	return false;
+}
+
 CUresult
 genie_stream_missing(void)
 {
+	struct genie_thread *thread = genie_thread_self();
+	uint64_t token = thread->missing_stream;
+
+	thread->missing_stream = 0;
+	if (token && is_orphan(token))
+		return CUDA_ERROR_CONTEXT_IS_DESTROYED;
 	return genie_ctx_current() ? CUDA_ERROR_INVALID_HANDLE : CUDA_ERROR_INVALID_CONTEXT;
 }
 
@@ -162,6 +198,12 @@ stream_forget(void *object, void *data)
 	/* The worker ends the streams of a context with the context. */
 	if (stream->object.ctx == data) {
 		genie_capture_forget_stream(stream);
+		if (stream->object.ctx->green)
+			atomic_store_explicit(
+				&orphans[atomic_fetch_add_explicit(&orphan_count, 1,
+								   memory_order_relaxed) %
+					 (sizeof(orphans) / sizeof(orphans[0]))],
+				stream->object.token, memory_order_relaxed);
 		genie_object_free(stream);
 	}
 }
@@ -318,6 +360,12 @@ genie_stream_synchronize(struct genie_stream *stream)
 	return status == CUDA_SUCCESS ? genie_pending_error() : status;
 }
 
+bool
+genie_stream_idle(const struct genie_stream *stream)
+{
+	return stream_done(stream, stream_submitted_last(stream));
+}
+
 static void
 look_at_stream(void *object, void *data)
 {
@@ -325,7 +373,7 @@ look_at_stream(void *object, void *data)
 	bool *idle = data;
 
 	if (*idle && !stream->legacy)
-		*idle = stream_done(stream, stream_submitted_last(stream));
+		*idle = genie_stream_idle(stream);
 }
 
 static void
@@ -336,7 +384,7 @@ look_at_ctx(void *object, void *data)
 
 	if (*idle && ctx->legacy != NULL &&
 	    atomic_load_explicit(&ctx->active, memory_order_acquire))
-		*idle = stream_done(ctx->legacy, stream_submitted_last(ctx->legacy));
+		*idle = genie_stream_idle(ctx->legacy);
 }
 
 bool
@@ -352,20 +400,26 @@ genie_streams_idle(void)
 /* ---- the entry points ---- */
 
 CUresult
-genie_cuStreamCreateWithPriority(CUstream *phStream, unsigned int flags, int priority)
+genie_stream_create(struct genie_ctx *ctx, CUstream *phStream, unsigned int flags, int priority)
 {
-	struct genie_ctx *ctx = genie_ctx_current();
 	struct genie_stream *stream;
 	CUresult status;
 
-	if (!ctx)
-		return CUDA_ERROR_INVALID_CONTEXT;
 	if (!phStream || flags & ~(unsigned int)CU_STREAM_NON_BLOCKING)
 		return CUDA_ERROR_INVALID_VALUE;
 	status = stream_create(ctx, flags, priority, &stream);
 	if (status == CUDA_SUCCESS)
 		*phStream = genie_stream_wire(stream);
 	return status;
+}
+
+CUresult
+genie_cuStreamCreateWithPriority(CUstream *phStream, unsigned int flags, int priority)
+{
+	struct genie_ctx *ctx = genie_ctx_current();
+
+	return ctx ? genie_stream_create(ctx, phStream, flags, priority)
+		   : CUDA_ERROR_INVALID_CONTEXT;
 }
 
 CUresult
@@ -377,12 +431,14 @@ genie_cuStreamCreate(CUstream *phStream, unsigned int Flags)
 CUresult
 genie_cuStreamDestroy_v2(CUstream hStream)
 {
-	struct genie_stream *stream =
-		genie_object_get(GENIE_KIND_STREAM, (uint64_t)(uintptr_t)hStream);
+	uint64_t token = (uint64_t)(uintptr_t)hStream;
+	struct genie_stream *stream = genie_object_get(GENIE_KIND_STREAM, token);
 
 	/* The default streams cannot be destroyed, nor what is no stream. */
-	if (!stream || stream->per_thread)
-		return genie_ctx_current() ? CUDA_ERROR_INVALID_HANDLE : CUDA_ERROR_INVALID_CONTEXT;
+	if (!stream || stream->per_thread) {
+		genie_thread_self()->missing_stream = token;
+		return genie_stream_missing();
+	}
 	return stream_destroy(stream);
 }
 
@@ -518,11 +574,32 @@ genie_cuStreamGetCtx(CUstream hStream, CUcontext *pctx)
 CUresult
 genie_cuStreamGetCtx_v2(CUstream hStream, CUcontext *pCtx, CUgreenCtx *pGreenCtx)
 {
-	CUresult status = genie_cuStreamGetCtx(hStream, pCtx);
+	struct genie_stream *stream = genie_stream_get(hStream);
 
-	if (status == CUDA_SUCCESS && pGreenCtx)
-		*pGreenCtx = NULL;
-	return status;
+	if (!stream)
+		return genie_stream_missing();
+	if (!pCtx)
+		return CUDA_ERROR_INVALID_VALUE;
+	/* documented of this function only */
+	if (hStream == CU_STREAM_PER_THREAD && stream->object.ctx->green)
+		return CUDA_ERROR_INVALID_HANDLE;
+	*pCtx = genie_ctx_handle(stream->object.ctx->home);
+	if (pGreenCtx)
+		*pGreenCtx = (CUgreenCtx)(uintptr_t)stream->object.ctx->green;
+	return CUDA_SUCCESS;
+}
+
+CUresult
+genie_cuStreamGetGreenCtx(CUstream hStream, CUgreenCtx *phCtx)
+{
+	struct genie_stream *stream = genie_stream_get(hStream);
+
+	if (!stream)
+		return genie_stream_missing();
+	if (!phCtx)
+		return CUDA_ERROR_INVALID_VALUE;
+	*phCtx = (CUgreenCtx)(uintptr_t)stream->object.ctx->green;
+	return CUDA_SUCCESS;
 }
 
 CUresult

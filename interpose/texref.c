@@ -137,7 +137,7 @@ genie_cuModuleGetSurfRef(CUsurfref *pSurfRef, CUmodule hmod, const char *name)
 CUresult
 genie_cuTexRefCreate(CUtexref *pTexRef)
 {
-	struct genie_ctx *ctx = genie_ctx_current();
+	struct genie_ctx *ctx = genie_ctx_home();
 	struct genie_texref *ref;
 
 	if (ctx == NULL)

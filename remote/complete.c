@@ -483,11 +483,14 @@ genie_complete_all(struct genie_session *session, struct genie_ctx *ctx,
 				      .status = CUDA_SUCCESS};
 	if (ctx)
 		result = group_add_ctx(session, ctx, group);
-	for (unsigned int i = 0; !ctx && i < GENIE_SLOT_CTXS; i++) {
+	for (unsigned int i = 0; (!ctx || (ctx->primary && session->greens)) && i < GENIE_SLOT_CTXS;
+	     i++) {
+		struct genie_ctx *other = session->ctxs[i];
 		CUresult status = CUDA_SUCCESS;
 
-		if (session->ctxs[i])
-			status = group_add_ctx(session, session->ctxs[i], group);
+		/* What green contexts do, the primary context of their device does. */
+		if (other && (!ctx || (other->green && other->device == ctx->device)))
+			status = group_add_ctx(session, other, group);
 		if (result == CUDA_SUCCESS)
 			result = status;
 	}

@@ -1,4 +1,5 @@
-/* Contexts: made by genieCtxCreate, found by the index in every command's header. */
+/* Contexts: made by genieCtxCreate and genieGreenCtxCreate, found by the index in every command's
+ * header. */
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -51,6 +52,8 @@ genie_ctx_free(struct genie_session *session, struct genie_ctx *ctx)
 	if (session->current == ctx)
 		session->current = NULL;
 	session->ctxs[ctx->index] = NULL;
+	if (ctx->green)
+		session->greens--;
 	free(ctx);
 }
 
@@ -75,51 +78,59 @@ genie_ctx_any(struct genie_session *session)
 	return status;
 }
 
+CUresult
+genie_ctx_bind(struct genie_session *session, uint64_t token, const struct genie_ctx *like)
+{
+	uint32_t index = genie_token_index(token);
+	struct genie_object *object = NULL;
+	struct genie_ctx *ctx = malloc(sizeof(*ctx));
+
+	if (!ctx)
+		return CUDA_ERROR_OUT_OF_MEMORY;
+	if (index == 0 ||
+	    genie_object_bind(&session->objects, GENIE_KIND_CTX, token, like->handle, &object)) {
+		free(ctx);
+		genie_session_broken(session, "context token 0x%llx cannot be named",
+				     (unsigned long long)token);
+		return CUDA_ERROR_INVALID_HANDLE;
+	}
+	*ctx = *like;
+	object->state = ctx;
+	ctx->index = index;
+	ctx->legacy = (struct genie_stream){
+		.ctx = ctx, .handle = CU_STREAM_LEGACY, .slot = GENIE_SLOT_STREAM};
+	session->ctxs[index] = ctx;
+	if (ctx->green)
+		session->greens++;
+	return CUDA_SUCCESS;
+}
+
 /* genieCtxCreate: this flag asks for the primary context of the device. Wire value. */
 #define CTX_PRIMARY 0x80000000u
 
 CUresult
 genie_exec_genieCtxCreate(struct genie_session *session, struct genie_args_genieCtxCreate *args)
 {
+	struct genie_ctx ctx = {.primary = args->flags & CTX_PRIMARY};
 	uint64_t token = (uintptr_t)args->ctx;
-	uint32_t index = genie_token_index(token);
-	struct genie_object *object = NULL;
-	struct genie_ctx *ctx;
 	CUresult status;
 
 	if (args->device < 0 || args->device >= session->device_count)
 		return CUDA_ERROR_INVALID_DEVICE;
-	ctx = calloc(1, sizeof(*ctx));
-	if (!ctx)
-		return CUDA_ERROR_OUT_OF_MEMORY;
-	status = session->drv->cuDeviceGet(&ctx->device, args->device);
+	status = session->drv->cuDeviceGet(&ctx.device, args->device);
 	if (status != CUDA_SUCCESS)
-		goto err_free;
-	ctx->primary = args->flags & CTX_PRIMARY;
-	if (ctx->primary)
-		status = session->drv->cuDevicePrimaryCtxRetain(&ctx->handle, ctx->device);
+		return status;
+	if (ctx.primary)
+		status = session->drv->cuDevicePrimaryCtxRetain(&ctx.handle, ctx.device);
 	else
-		status = session->drv->cuCtxCreate_v2(&ctx->handle, args->flags, ctx->device);
+		status = session->drv->cuCtxCreate_v2(&ctx.handle, args->flags, ctx.device);
 	if (status != CUDA_SUCCESS)
-		goto err_free;
-	if (index == 0 ||
-	    genie_object_bind(&session->objects, GENIE_KIND_CTX, token, ctx->handle, &object)) {
-		genie_session_broken(session, "context token 0x%llx cannot be named",
-				     (unsigned long long)token);
-		status = CUDA_ERROR_INVALID_HANDLE;
-		goto err_free;
-	}
-	object->state = ctx;
-	ctx->index = index;
-	ctx->legacy = (struct genie_stream){
-		.ctx = ctx, .handle = CU_STREAM_LEGACY, .slot = GENIE_SLOT_STREAM};
-	session->ctxs[index] = ctx;
+		return status;
 	session->current = NULL; /* cuCtxCreate pushed it; whatever is current is set anew */
-	return genie_ctx_switch(session, ctx);
-
-err_free:
-	free(ctx);
-	return status;
+	status = genie_ctx_bind(session, token, &ctx);
+	return status == CUDA_SUCCESS
+		       ? genie_ctx_switch(session, session->ctxs[genie_token_index(token)])
+		       : status;
 }
 
 /* What belongs to a context that ends. */
@@ -188,7 +199,9 @@ genie_exec_genieCtxDestroy(struct genie_session *session, struct genie_args_geni
 	for (struct genie_event *event = ctx->spare; event; event = event->next)
 		session->drv->cuEventDestroy_v2(event->handle);
 	session->drv->cuCtxSetCurrent(NULL);
-	if (ctx->primary)
+	if (ctx->green)
+		status = session->drv->cuGreenCtxDestroy(ctx->green);
+	else if (ctx->primary)
 		status = session->drv->cuDevicePrimaryCtxRelease_v2(ctx->device);
 	else
 		status = session->drv->cuCtxDestroy_v2(ctx->handle);

@@ -578,6 +578,7 @@ genie_backend_record_open(struct genie_backend *ret, char *err, size_t err_size)
 	fill_memory(&ret->drv);
 	record_fill_streams(&ret->drv);
 	record_fill_kernels(&ret->drv);
+	record_fill_green(&ret->drv);
 	nvml.architecture = record.arch->nvml;
 	genie_soft_nvml_fill(&ret->nvml, &nvml);
 	return 0;

@@ -1,4 +1,4 @@
-/* What the two files of the record device share. */
+/* What the files of the record device share. */
 #ifndef GENIE_REMOTE_DEVICE_RECORD_H
 #define GENIE_REMOTE_DEVICE_RECORD_H
 
@@ -58,5 +58,6 @@ CUresult record_create(void **ret_handle);
 
 void record_fill_streams(struct genie_driver *drv);
 void record_fill_kernels(struct genie_driver *drv);
+void record_fill_green(struct genie_driver *drv);
 
 #endif

@@ -42,6 +42,9 @@ void genie_copy_abandon(struct genie_session *session, const struct genie_call *
 /* Frees what copies left behind. */
 void genie_copy_fini(struct genie_session *session);
 
+/* Makes @token stand for a context like @ctx. */
+CUresult genie_ctx_bind(struct genie_session *session, uint64_t token, const struct genie_ctx *ctx);
+
 /* Makes some context current where a call needs one and the command names none. */
 CUresult genie_ctx_any(struct genie_session *session);
 

@@ -10,6 +10,7 @@
 #include "remote/address.h"
 #include "remote/complete.h"
 #include "remote/credit.h"
+#include "remote/devres.h"
 #include "remote/exec.h"
 #include "remote/mapping.h"
 #include "remote/memory.h"
@@ -95,6 +96,8 @@ genie_session_fini(struct genie_session *session)
 	genie_credit_fini(session);
 	genie_address_fini(session);
 	genie_copy_fini(session);
+	genie_devres_free(session->devres);
+	session->devres = NULL;
 	genie_store_destroy(session->store);
 	session->store = NULL;
 	free(session->scratch);

@@ -32,6 +32,7 @@ struct genie_store;
 struct genie_memory;
 struct genie_mirror;
 struct genie_reply_stage;
+struct genie_devres;
 struct genie_session;
 
 /* ---- streams, events and contexts (stream.c, event.c, context.c) ---- */
@@ -70,6 +71,7 @@ struct genie_event {
 struct genie_ctx {
 	CUcontext handle;
 	CUdevice device;
+	CUgreenCtx green; /* of which it is the context, or NULL */
 	bool primary;
 	uint32_t index; /* of its token */
 	struct genie_stream legacy;
@@ -106,6 +108,7 @@ struct genie_session {
 	struct genie_fence *fence;
 	_Atomic bool prints; /* a module with printf in it was loaded */
 	bool nvml_open;      /* nvml.c */
+	uint32_t greens;     /* green contexts there are */
 	uint32_t captures;   /* streams that the client began to capture and did not end */
 
 	struct genie_completer *completer; /* complete.c */
@@ -115,6 +118,7 @@ struct genie_session {
 	struct genie_mirror *mirrors;      /* mirror.c */
 	uint32_t mirror_count;
 	struct genie_reply_stage *stage;   /* stage.c */
+	struct genie_devres *devres;       /* devres.c */
 	struct genie_store *store;         /* store.c */
 	const struct genie_broker *broker; /* share.c; NULL: nothing can be shared */
 	void *capture_data; /* copies that belong to captured graphs, see exec_copy.c */

@@ -56,6 +56,7 @@ genie_backend_cpu_open(struct genie_backend *ret, char *err, size_t err_size)
 	fill(&ret->nvml, genie_nvml_names, genie_nvml_name_count, nvml_not_supported);
 	genie_cpu_fill_device(&ret->drv);
 	genie_cpu_fill_context(&ret->drv);
+	genie_cpu_fill_green(&ret->drv);
 	genie_cpu_fill_memory(&ret->drv);
 	genie_cpu_fill_vmm(&ret->drv);
 	genie_cpu_fill_array(&ret->drv);

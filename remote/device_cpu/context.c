@@ -48,7 +48,7 @@ genie_cpu_enter(struct genie_cpu_context **ret_ctx)
 CUresult
 genie_cpu_context_lost(const struct genie_cpu_context *ctx)
 {
-	return __atomic_load_n(&ctx->lost, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&ctx->home->lost, __ATOMIC_ACQUIRE);
 }
 
 void
@@ -57,7 +57,7 @@ genie_cpu_context_lose(struct genie_cpu_context *ctx, CUresult status)
 	CUresult none = CUDA_SUCCESS;
 
 	/* the first reason stays */
-	__atomic_compare_exchange_n(&ctx->lost, &none, status, false, __ATOMIC_RELEASE,
+	__atomic_compare_exchange_n(&ctx->home->lost, &none, status, false, __ATOMIC_RELEASE,
 				    __ATOMIC_RELAXED);
 }
 
@@ -92,9 +92,8 @@ context_reset(struct genie_cpu_context *ctx, unsigned int flags)
 	ctx->limits[CU_LIMIT_SHMEM_SIZE] = GENIE_CPU_SHARED_OPTIN;
 }
 
-/* NULL: no memory. */
-static struct genie_cpu_context *
-context_new(unsigned int flags)
+struct genie_cpu_context *
+genie_cpu_context_new(unsigned int flags)
 {
 	struct genie_cpu_context *ctx;
 
@@ -107,6 +106,8 @@ context_new(unsigned int flags)
 		return NULL;
 	ctx->id = genie_cpu_new_id();
 	ctx->lost = CUDA_SUCCESS;
+	ctx->home = ctx;
+	ctx->sms = NULL;
 	context_reset(ctx, flags);
 	ctx->legacy = genie_cpu_stream_new(ctx, CU_STREAM_DEFAULT, 0);
 	ctx->per_thread = genie_cpu_stream_new(ctx, CU_STREAM_DEFAULT, 0);
@@ -120,13 +121,16 @@ context_new(unsigned int flags)
 	return ctx;
 }
 
-static void
-context_delete(struct genie_cpu_context *ctx)
+void
+genie_cpu_context_delete(struct genie_cpu_context *ctx)
 {
 	ctx->magic = 0;
 	genie_cpu_stream_delete(ctx->legacy);
 	genie_cpu_stream_delete(ctx->per_thread);
 	ctx->legacy = ctx->per_thread = NULL;
+	ctx->home = ctx; /* for who asks it whether it is lost */
+	free(ctx->sms);
+	ctx->sms = NULL;
 	pthread_mutex_lock(&genie_cpu.lock);
 	/* past that many the memory stays behind: another thread may still look at it */
 	if (destroyed_count < sizeof(destroyed) / sizeof(destroyed[0]))
@@ -142,7 +146,7 @@ cpu_cuDevicePrimaryCtxRetain(CUcontext *ret_ctx, CUdevice dev)
 	if (status != CUDA_SUCCESS)
 		return status;
 	if (!genie_cpu.primary)
-		genie_cpu.primary = context_new(genie_cpu.primary_flags);
+		genie_cpu.primary = genie_cpu_context_new(genie_cpu.primary_flags);
 	if (!genie_cpu.primary)
 		return CUDA_ERROR_OUT_OF_MEMORY;
 	/* as with the driver, a process does not get over a kernel's fault */
@@ -221,12 +225,12 @@ create_context(CUcontext *ret_ctx, unsigned int flags, CUdevice dev)
 
 	if (status != CUDA_SUCCESS)
 		return status;
-	ctx = context_new(flags);
+	ctx = genie_cpu_context_new(flags);
 	if (!ctx)
 		return CUDA_ERROR_OUT_OF_MEMORY;
 	status = push_context(ctx);
 	if (status != CUDA_SUCCESS) {
-		context_delete(ctx);
+		genie_cpu_context_delete(ctx);
 		return status;
 	}
 	*ret_ctx = (CUcontext)ctx;
@@ -262,11 +266,11 @@ cpu_cuCtxDestroy_v2(CUcontext handle)
 {
 	struct genie_cpu_context *ctx = (struct genie_cpu_context *)handle;
 
-	if (!genie_cpu_is(ctx, GENIE_CPU_CONTEXT) || ctx == genie_cpu.primary)
+	if (!genie_cpu_is(ctx, GENIE_CPU_CONTEXT) || ctx->home == genie_cpu.primary)
 		return CUDA_ERROR_INVALID_CONTEXT;
 	if (current_context() == ctx)
 		current.depth--;
-	context_delete(ctx);
+	genie_cpu_context_delete(ctx);
 	return CUDA_SUCCESS;
 }
 
@@ -429,7 +433,7 @@ cpu_cuCtxSetLimit(CUlimit limit, size_t value)
 		return CUDA_ERROR_INVALID_VALUE;
 	if (!known_limit(limit))
 		return CUDA_ERROR_UNSUPPORTED_LIMIT;
-	ctx->limits[limit] = value;
+	ctx->home->limits[limit] = value;
 	return CUDA_SUCCESS;
 }
 
@@ -445,7 +449,7 @@ cpu_cuCtxGetLimit(size_t *value, CUlimit limit)
 		return CUDA_ERROR_INVALID_VALUE;
 	if (!known_limit(limit) && limit != CU_LIMIT_SHMEM_SIZE && limit != CU_LIMIT_CIG_ENABLED)
 		return CUDA_ERROR_UNSUPPORTED_LIMIT;
-	*value = ctx->limits[limit];
+	*value = ctx->home->limits[limit];
 	return CUDA_SUCCESS;
 }
 

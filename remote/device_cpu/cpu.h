@@ -10,7 +10,7 @@
  * or was added to a graph by hand. Files:
  *
  *   device.c attributes.c identity.c nvml.c   what the device is
- *   context.c                                 contexts
+ *   context.c green.c                         contexts
  *   memory.c vmm.c ranges.c                   allocation, mapping, what is device memory
  *   array.c texture.c copy.c set.c            arrays and textures, copies, sets
  *   module.c launch.c occupancy.c             code and kernels
@@ -65,6 +65,8 @@ enum genie_cpu_magic {
 	GENIE_CPU_MIPMAP,
 	GENIE_CPU_POOL,
 	GENIE_CPU_PAGES,
+	GENIE_CPU_DESC,
+	GENIE_CPU_GREEN,
 };
 
 /* NULL or something else: false. */
@@ -133,6 +135,14 @@ struct genie_cpu_op {
 	};
 };
 
+/* Multiprocessors, as a green context has some of them. */
+#define GENIE_CPU_SMS_MAX 1024u
+
+struct genie_cpu_sms {
+	uint32_t count;
+	uint16_t list[GENIE_CPU_SMS_MAX]; /* their numbers, ascending */
+};
+
 struct genie_cpu_context {
 	uint32_t magic;
 	unsigned int flags;
@@ -142,6 +152,9 @@ struct genie_cpu_context {
 	CUfunc_cache cache_config;
 	CUsharedconfig shared_config;
 	struct genie_cpu_stream *legacy, *per_thread;
+	/* Of a green context: its multiprocessors, and the primary context it is part of. */
+	struct genie_cpu_sms *sms;
+	struct genie_cpu_context *home; /* itself, if it is none */
 };
 
 struct genie_cpu_waiting; /* an operation that a stream keeps: stream.c */
@@ -227,6 +240,11 @@ void genie_cpu_context_lose(struct genie_cpu_context *ctx, CUresult status);
 CUresult genie_cpu_lost(void);
 CUresult genie_cpu_check_device(CUdevice dev);
 unsigned long long genie_cpu_new_id(void);
+/* A context that is current nowhere; NULL: no memory. */
+struct genie_cpu_context *genie_cpu_context_new(unsigned int flags);
+void genie_cpu_context_delete(struct genie_cpu_context *ctx);
+/* How many multiprocessors @ctx has. */
+uint32_t genie_cpu_context_sms(const struct genie_cpu_context *ctx);
 uint64_t genie_cpu_now(void);
 /* Looks up an attribute; false: no such attribute. */
 bool genie_cpu_attribute(int attribute, int *ret_value);
@@ -327,7 +345,8 @@ CUresult genie_cpu_set_run(const CUDA_MEMSET_NODE_PARAMS *set);
 CUresult genie_cpu_set_check(const CUDA_MEMSET_NODE_PARAMS *set);
 CUresult genie_cpu_kernel_run(struct genie_cpu_context *ctx,
 			      const struct genie_cpu_kernel_op *kernel);
-CUresult genie_cpu_kernel_check(const struct genie_cpu_kernel_op *kernel);
+CUresult genie_cpu_kernel_check(const struct genie_cpu_context *ctx,
+				const struct genie_cpu_kernel_op *kernel);
 CUresult genie_cpu_gemm_run(const struct genie_gemm *gemm);
 CUresult genie_cpu_gemm_check(const struct genie_gemm *gemm);
 CUresult genie_cpu_dense_run(const struct genie_dense *dense);
@@ -392,6 +411,7 @@ void genie_cpu_capture_drop(struct genie_cpu_stream *stream);
 
 void genie_cpu_fill_device(struct genie_driver *drv);
 void genie_cpu_fill_context(struct genie_driver *drv);
+void genie_cpu_fill_green(struct genie_driver *drv);
 void genie_cpu_fill_memory(struct genie_driver *drv);
 void genie_cpu_fill_vmm(struct genie_driver *drv);
 void genie_cpu_fill_array(struct genie_driver *drv);

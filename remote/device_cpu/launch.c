@@ -30,7 +30,8 @@ check_cluster(const struct genie_cpu_kernel_op *kernel)
 }
 
 CUresult
-genie_cpu_kernel_check(const struct genie_cpu_kernel_op *kernel)
+genie_cpu_kernel_check(const struct genie_cpu_context *ctx,
+		       const struct genie_cpu_kernel_op *kernel)
 {
 	const struct genie_cpu_function *function = kernel->function;
 	const struct ptx_kernel_info *info = &function->info;
@@ -55,7 +56,7 @@ genie_cpu_kernel_check(const struct genie_cpu_kernel_op *kernel)
 		return status;
 	/* all blocks of a cooperative grid must be there at once */
 	if (kernel->cooperative &&
-	    volume(kernel->grid) > (uint64_t)ptx_threads() *
+	    volume(kernel->grid) > (uint64_t)genie_cpu_context_sms(ctx) *
 					   genie_cpu_blocks_per_sm(function, (unsigned int)threads,
 								   kernel->shared))
 		return CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE;
@@ -138,6 +139,10 @@ genie_cpu_kernel_run(struct genie_cpu_context *ctx, const struct genie_cpu_kerne
 	struct ptx_fault fault = {0};
 	CUresult status;
 
+	if (ctx && ctx->sms) {
+		launch.sms = ctx->sms->list;
+		launch.sm_count = ctx->sms->count;
+	}
 	memcpy(launch.grid, kernel->grid, sizeof(launch.grid));
 	memcpy(launch.block, kernel->block, sizeof(launch.block));
 	memcpy(launch.cluster, kernel->cluster, sizeof(launch.cluster));

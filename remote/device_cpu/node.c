@@ -23,7 +23,7 @@ genie_cpu_op_from_kernel(struct genie_cpu_op *ret_op, const CUDA_KERNEL_NODE_PAR
 		.shared = params->sharedMemBytes,
 	};
 	genie_cpu_kernel_cluster(&op.kernel);
-	status = genie_cpu_kernel_check(&op.kernel);
+	status = genie_cpu_kernel_check(NULL, &op.kernel);
 	if (status == CUDA_SUCCESS)
 		status = genie_cpu_params_pack(function, params->kernelParams, params->extra,
 					       &op.kernel.params, &op.kernel.params_size);

@@ -9,7 +9,7 @@ genie_cpu_op_check(const struct genie_cpu_op *op)
 {
 	switch (op->kind) {
 	case GENIE_CPU_OP_KERNEL:
-		return genie_cpu_kernel_check(&op->kernel);
+		return genie_cpu_kernel_check(op->ctx, &op->kernel);
 	case GENIE_CPU_OP_COPY:
 		return genie_cpu_copy_check(&op->copy);
 	case GENIE_CPU_OP_SET:

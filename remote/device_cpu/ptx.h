@@ -94,6 +94,9 @@ struct ptx_launch {
 	/* A race in shared memory, if they are looked for: one line. */
 	void (*report)(void *data, const char *line);
 	uint32_t depth; /* of a launch by a kernel; 0: by the host */
+	/* The multiprocessors to use, a thread for each; NULL: all. */
+	const uint16_t *sms;
+	uint32_t sm_count;
 };
 /* Runs the kernel to its end on all cores. Thread-safe for different launches. */
 enum ptx_status ptx_run(struct ptx_kernel *kernel, const struct ptx_launch *launch,

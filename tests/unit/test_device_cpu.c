@@ -21,7 +21,7 @@ Test(device_cpu, table_is_full)
 		memcpy(&fn, (const char *)&backend.nvml + genie_nvml_names[i].offset, sizeof(fn));
 		cr_assert_not_null(fn, "%s", genie_nvml_names[i].name);
 	}
-	fails(CUDA_ERROR_NOT_SUPPORTED, drv->cuGreenCtxDestroy(NULL));
+	fails(CUDA_ERROR_NOT_SUPPORTED, drv->cuMulticastGetGranularity(NULL, NULL, 0));
 }
 
 Test(device_cpu, describes_itself)

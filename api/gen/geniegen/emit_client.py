@@ -45,8 +45,7 @@ def handle_check(function: Function, param: Param, direction: Direction, lib: Li
         variable = f"genie_{name}"
         return [f"\tstruct genie_stream *{variable} = genie_stream_get({name});", "",
                 f"\tif (!{variable})",
-                f"\t\treturn genie_ctx_current() ? {lib.invalid_handle} "
-                ": CUDA_ERROR_INVALID_CONTEXT;",
+                "\t\treturn genie_stream_missing();",
                 f"\tgenie_args.{name} = genie_stream_wire({variable});"]
     return [f"\tif ({optional}genie_token_kind((uint64_t)(uintptr_t){name}) != {kind})",
             f"\t\treturn {lib.invalid_handle};"]

@@ -7,7 +7,7 @@ from typing import Dict, List, Optional, Set, Tuple
 KINDS = [
     "ctx", "stream", "event", "module", "library", "kernel", "function", "graph", "graphnode",
     "graphexec", "array", "miparray", "texobj", "surfobj", "mempool", "memhandle", "linkstate",
-    "greenctx", "userobj", "nvmldev", "texref", "surfref",
+    "greenctx", "userobj", "nvmldev", "texref", "surfref", "devdesc",
 ]
 
 CLASSES = ["local", "async", "sync", "unsupported", "refused"]

@@ -4,12 +4,26 @@
 #include <time.h>
 
 #include "remote/device_cpu/ptx/exec.h"
+#include "remote/device_cpu/ptx/pool.h"
 
 #if defined(__x86_64__)
 #include <x86intrin.h>
 #endif
 
-enum { PROCESSORS = 128 }; /* %nsmid */
+/* %nsmid: more than there are, as is allowed, so that most machines have the same. */
+static uint32_t
+processors(void)
+{
+	return ptx_pool_threads() > 128 ? (uint32_t)ptx_pool_threads() : 128;
+}
+
+static uint32_t
+processor(const struct ptx_warp *w)
+{
+	const struct ptx_launch *args = w->launch->args;
+
+	return args->sms ? args->sms[w->block->worker % args->sm_count] : w->block->worker;
+}
 
 static uint64_t
 clock_ns(void)
@@ -80,9 +94,9 @@ ptx_special_value(const struct ptx_warp *w, enum ptx_special special, uint32_t l
 	case PTX_S_NCTAID_Z:
 		return grid[special - PTX_S_NCTAID_X];
 	case PTX_S_SMID:
-		return w->block->worker % PROCESSORS;
+		return processor(w);
 	case PTX_S_NSMID:
-		return PROCESSORS;
+		return processors();
 	case PTX_S_GRIDID:
 		return launch->grid_id;
 	case PTX_S_EXPLICIT_CLUSTER:

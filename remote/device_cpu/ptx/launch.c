@@ -511,6 +511,8 @@ ptx_run(struct ptx_kernel *kernel, const struct ptx_launch *args, struct ptx_fau
 
 	uint64_t threads = (uint64_t)ptx_pool_threads();
 
+	if (args->sms && threads > args->sm_count)
+		threads = args->sm_count;
 	if (threads > launch.nclusters)
 		threads = launch.nclusters;
 	ptx_pool_run((int)threads, work, &launch);

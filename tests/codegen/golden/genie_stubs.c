@@ -22,7 +22,7 @@ call_cuMemsetD8Async(CUdeviceptr dstDevice, unsigned char uc, size_t N, CUstream
 	struct genie_stream *genie_hStream = genie_stream_get(hStream);
 
 	if (!genie_hStream)
-		return genie_ctx_current() ? CUDA_ERROR_INVALID_HANDLE : CUDA_ERROR_INVALID_CONTEXT;
+		return genie_stream_missing();
 	genie_args.hStream = genie_stream_wire(genie_hStream);
 	genie_status = genie_call_ticket(GENIE_OP_cuMemsetD8Async, &genie_args, &genie_ticket);
 	if (genie_ticket)
