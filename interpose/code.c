@@ -337,11 +337,16 @@ code_check_locked(struct genie_code *code, int device, const char *what,
 	if (entry->picked == 0)
 		return CUDA_SUCCESS;
 	if (!code->told) {
+		bool machine_code = entry->kinds & GENIE_IMAGE_SASS;
+
 		code->told = true;
 		genie_image_describe(&code->image, carries, sizeof(carries));
-		genie_warn("%s cannot run on device %d (%s, sm_%d%d%s): its code is %s", what,
-			   device, info->name, entry->major, entry->minor,
-			   entry->kinds & GENIE_IMAGE_SASS ? "" : ", takes PTX only", carries);
+		/* On a GPU a library may ask just to know (NCCL does); the CPU device is where
+		 * programs are surprised. */
+		genie_log(machine_code ? GENIE_LOG_INFO : GENIE_LOG_WARN,
+			  "%s cannot run on device %d (%s, sm_%d%d%s): its code is %s", what,
+			  device, info->name, entry->major, entry->minor,
+			  machine_code ? "" : ", takes PTX only", carries);
 	}
 	return entry->picked == -EINVAL ? CUDA_ERROR_INVALID_IMAGE : CUDA_ERROR_NO_BINARY_FOR_GPU;
 }
