@@ -89,17 +89,19 @@ genie_pending_error_before(uint64_t ticket)
 	struct genie_chan *chan = genie_client_chan();
 	struct genie_async_error error;
 	uint64_t reported;
+	CUresult status;
 
 	if (!chan)
 		return CUDA_ERROR_NOT_INITIALIZED;
 	error = genie_chan_error(chan);
 	if (__builtin_expect(!error.ticket || error.ticket >= ticket, 1))
 		return CUDA_SUCCESS;
+	status = genie_status_error(error.status);
 	if (error.sticky) {
 		genie_output_catch_up(); /* what an assertion said, before its error */
-		atomic_store_explicit(&genie_client.sticky, error.status, memory_order_relaxed);
-		atomic_store_explicit(&genie_client.gate, error.status, memory_order_relaxed);
-		return (CUresult)error.status;
+		atomic_store_explicit(&genie_client.sticky, status, memory_order_relaxed);
+		atomic_store_explicit(&genie_client.gate, status, memory_order_relaxed);
+		return status;
 	}
 	/* Exactly one thread tells the program; the others see that its ticket is taken. */
 	reported = atomic_load_explicit(&genie_client.reported, memory_order_relaxed);
@@ -114,7 +116,7 @@ genie_pending_error_before(uint64_t ticket)
 					    : "?",
 				    error.status);
 			genie_chan_error_clear(chan, error.ticket);
-			return (CUresult)error.status;
+			return status;
 		}
 	return CUDA_SUCCESS;
 }
@@ -175,7 +177,7 @@ reply_receive(struct genie_thread *thread, uint64_t ticket, enum genie_op op, vo
 		if (query && status == CUDA_SUCCESS)
 			genie_query_store(query, thread->reply, len);
 	}
-	return (CUresult)status;
+	return genie_status(status);
 }
 
 static CUresult

@@ -199,6 +199,22 @@ CUresult genie_call_issued(enum genie_op op, void *args, const struct genie_ctx 
 CUresult genie_unsupported(const char *name, void *caller);
 /* -ECONNRESET and friends to the CUresult the program sees; makes it sticky. */
 CUresult genie_chan_failed(int error);
+/*
+ * A status as the server says it. Programs may look it up in tables, so it is one that a driver
+ * could return: those of newer ones lie in between, too. NVML's codes end with the same number.
+ */
+static inline CUresult
+genie_status(int32_t status)
+{
+	return status < 0 || status > (int32_t)CUDA_ERROR_UNKNOWN ? CUDA_ERROR_UNKNOWN
+								  : (CUresult)status;
+}
+/* The same of something that failed. */
+static inline CUresult
+genie_status_error(int32_t status)
+{
+	return status == CUDA_SUCCESS ? CUDA_ERROR_UNKNOWN : genie_status(status);
+}
 /* An asynchronous error that a waiting call must report (CUDA_SUCCESS if none). */
 CUresult genie_pending_error(void);
 /* The same for a call that does not wait: only what went wrong before its own command @ticket.

@@ -349,7 +349,7 @@ link_there_locked(struct link_state *state)
 		status = genie_call_ctx(GENIE_OP_genieLink, &args, state->object.ctx, NULL);
 	if (status == CUDA_SUCCESS) {
 		genie_jit_answer(&state->jit, &report, logs[0], logs[1]);
-		status = (CUresult)result;
+		status = genie_status(result);
 	}
 	if (status == CUDA_SUCCESS)
 		status = result_read_locked(state, result_hash, result_size);

@@ -269,7 +269,7 @@ module_compile(struct genie_module *module)
 	error = genie_chan_error(genie_client_chan());
 	if (error.ticket > before && error.op == GENIE_OP_genieModuleLoad && !error.sticky) {
 		genie_chan_error_clear(genie_client_chan(), error.ticket);
-		return (CUresult)error.status;
+		return genie_status_error(error.status);
 	}
 	return status == CUDA_ERROR_NOT_FOUND || status == CUDA_ERROR_INVALID_VALUE ? CUDA_SUCCESS
 										    : status;
@@ -307,7 +307,7 @@ compile_with_options(struct genie_ctx *ctx, struct genie_module *module, const u
 	status = genie_call_ctx(GENIE_OP_genieModuleLoadEx, &args, ctx, NULL);
 	if (status == CUDA_SUCCESS) {
 		genie_jit_answer(jit, &report, logs, args.error);
-		status = (CUresult)result;
+		status = genie_status(result);
 	}
 	free(logs);
 	return status;
