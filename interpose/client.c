@@ -245,10 +245,19 @@ servers_connect_locked(struct genie_chan **ret_chan)
 static int
 devices_choose_locked(const struct genie_device_info *devices)
 {
-	const char *order = getenv("CUDA_DEVICE_ORDER");
+	const char *order = getenv("CUDA_DEVICE_ORDER"), *problem;
 	struct genie_device_info *visible;
 	int count;
 
+	for (uint32_t i = 0; i < genie_client.welcome->device_count; i++) {
+		problem = genie_device_problem(&devices[i]);
+		if (problem) {
+			genie_warn(
+				"no device: the server describes device %u with an impossible %s",
+				i, problem);
+			return -EPROTO;
+		}
+	}
 	count = genie_visible_devices(
 		getenv("CUDA_VISIBLE_DEVICES"), order && !strcmp(order, "PCI_BUS_ID"), devices,
 		(int)genie_client.welcome->device_count, genie_client.device_order);
@@ -289,8 +298,12 @@ genie_client_connect(void)
 	}
 	genie_client.welcome = genie_chan_welcome(chan);
 	error = devices_choose_locked(genie_chan_devices(chan));
-	if (error)
+	if (error) {
+		genie_client.welcome = NULL;
+		genie_chan_close(chan);
+		connect_failed = error;
 		goto out;
+	}
 	atomic_store_explicit(&genie_client.chan, chan, memory_order_release);
 out:
 	pthread_mutex_unlock(&genie_client.lock);

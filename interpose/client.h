@@ -69,6 +69,9 @@ genie_device_from_wire(int device)
 	return -1;
 }
 
+/* What cannot be true of a device that a server describes, or NULL. (device.c) */
+const char *genie_device_problem(const struct genie_device_info *info);
+
 /* Connects if nothing is connected yet. 0, or negative errno (the cause was logged once). For
  * cuInit, NVML and cuDriverGetVersion; everything else runs behind genie_enter(). */
 int genie_client_connect(void);

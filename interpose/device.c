@@ -46,6 +46,34 @@ static const struct {
 	{CU_DEVICE_ATTRIBUTE_MEM_DECOMPRESS_MAXIMUM_LENGTH, 0},
 };
 
+/* Numbers that this process divides by, loops with or multiplies, and the most they can be. */
+static const struct {
+	CUdevice_attribute attribute;
+	int max;
+	const char *name;
+} bounds[] = {
+	{CU_DEVICE_ATTRIBUTE_WARP_SIZE, 1024, "warp size"},
+	{CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK, 1 << 16, "block size"},
+	{CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, 1 << 14, "number of multiprocessors"},
+	{CU_DEVICE_ATTRIBUTE_TEXTURE_ALIGNMENT, 1 << 20, "alignment of textures"},
+	{CU_DEVICE_ATTRIBUTE_TEXTURE_PITCH_ALIGNMENT, 1 << 20, "alignment of texture rows"},
+	{CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, 1000, "compute capability"},
+};
+
+const char *
+genie_device_problem(const struct genie_device_info *info)
+{
+	int minor = info->attrs[CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR];
+
+	for (size_t i = 0; i < sizeof(bounds) / sizeof(bounds[0]); i++) {
+		int value = info->attrs[bounds[i].attribute];
+
+		if (value < 1 || value > bounds[i].max)
+			return bounds[i].name;
+	}
+	return minor < 0 || minor > 9 ? "compute capability" : NULL;
+}
+
 CUresult
 genie_cuDeviceGet(CUdevice *device, int ordinal)
 {

@@ -148,6 +148,8 @@ heaps_make_locked(void)
 		return false;
 	memory.window = welcome->device_window;
 	memory.slice = welcome->device_window_size / 2 / (uint64_t)count & ~(GENIE_HEAP_PAGE - 1);
+	if (memory.slice == 0) /* the server grants no addresses */
+		return false;
 	for (int i = 0; i < count; i++) {
 		const struct genie_device_info *info = &genie_client.devices[i];
 		uint64_t credit = info->credit < memory.slice ? info->credit : memory.slice;

@@ -43,6 +43,11 @@ fake_init(void)
 		device->attr_count = GENIE_ATTRS_MAX;
 		device->attrs[CU_DEVICE_ATTRIBUTE_PCI_BUS_ID] = i + 1;
 		device->attrs[CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR] = 9;
+		device->attrs[CU_DEVICE_ATTRIBUTE_WARP_SIZE] = 32;
+		device->attrs[CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK] = 1024;
+		device->attrs[CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT] = 132;
+		device->attrs[CU_DEVICE_ATTRIBUTE_TEXTURE_ALIGNMENT] = 512;
+		device->attrs[CU_DEVICE_ATTRIBUTE_TEXTURE_PITCH_ALIGNMENT] = 32;
 		device->stream_priority_high = -5;
 		device->limits[CU_LIMIT_STACK_SIZE] = 1024;
 	}

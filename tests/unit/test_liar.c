@@ -51,3 +51,54 @@ Test(liar, an_error_that_is_none, .init = start)
 	cr_assert_eq(cuCtxSynchronize(), CUDA_ERROR_UNKNOWN);
 	cr_assert_eq(cuCtxSynchronize(), CUDA_ERROR_UNKNOWN, "and it stays");
 }
+
+/* ---- devices ---- */
+
+static void
+device_is_refused(CUdevice_attribute attribute, int value)
+{
+	fake_init();
+	fake.devices[1].attrs[attribute] = value;
+	cr_assert_eq(cuInit(0), CUDA_ERROR_NO_DEVICE, "%d", value);
+	cr_assert_eq(cuInit(0), CUDA_ERROR_NO_DEVICE);
+	cr_assert_eq(fake.connects, 1, "asked once");
+}
+
+Test(liar, no_warp)
+{
+	device_is_refused(CU_DEVICE_ATTRIBUTE_WARP_SIZE, 0);
+}
+
+Test(liar, a_warp_of_less_than_nothing)
+{
+	device_is_refused(CU_DEVICE_ATTRIBUTE_WARP_SIZE, -32);
+}
+
+Test(liar, textures_aligned_to_nothing)
+{
+	device_is_refused(CU_DEVICE_ATTRIBUTE_TEXTURE_PITCH_ALIGNMENT, 0);
+}
+
+Test(liar, more_multiprocessors_than_can_be)
+{
+	device_is_refused(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, INT32_MAX);
+}
+
+Test(liar, a_compute_capability_of_the_far_future)
+{
+	device_is_refused(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, INT32_MAX);
+}
+
+Test(liar, no_addresses_for_memory)
+{
+	CUdeviceptr addr = 0;
+	unsigned int type;
+
+	fake_init();
+	fake.welcome.device_window_size = 0;
+	start();
+	fake.welcome.device_window_size = 0;
+	cr_assert_eq(cuMemAlloc_v2(&addr, 4), CUDA_ERROR_OUT_OF_MEMORY);
+	cr_assert_eq(cuPointerGetAttribute(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, 0x1234),
+		     CUDA_ERROR_INVALID_VALUE);
+}
