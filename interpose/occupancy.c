@@ -10,6 +10,7 @@
 
 #define BUCKETS     256   /* a power of two */
 #define ANSWERS_MAX 16384 /* remembered; a program that asks more asks the worker */
+#define BLOCKS_MAX  65536 /* on a multiprocessor; today's have room for 2048 threads */
 
 /* One question, all bytes defined: compared and hashed as a whole. */
 struct question {
@@ -133,9 +134,15 @@ genie_occupancy_blocks(const struct genie_function *function, int block_size, si
 	}
 	status = genie_call_ctx(GENIE_OP_cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags,
 				&args, function->object.ctx, NULL);
-	if (status == CUDA_SUCCESS)
-		answer_store(&question, (uint64_t)*ret_blocks);
-	return status;
+	if (status != CUDA_SUCCESS)
+		return status;
+	/* No block has less than a thread. */
+	if (*ret_blocks < 0 || *ret_blocks > BLOCKS_MAX) {
+		genie_warn("the server answers with %d blocks on a multiprocessor", *ret_blocks);
+		return CUDA_ERROR_UNKNOWN;
+	}
+	answer_store(&question, (uint64_t)*ret_blocks);
+	return CUDA_SUCCESS;
 }
 
 CUresult
@@ -207,9 +214,12 @@ best_block(const struct genie_function *function, CUoccupancyB2DSize shared_of_b
 	const int *attrs = genie_client.devices[function->object.ctx->device].attrs;
 	int warp = attrs[CU_DEVICE_ATTRIBUTE_WARP_SIZE];
 	int full = attrs[CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR];
-	int most = 0, size, step;
+	int64_t most = 0;
+	int size, step;
 
 	*ret_grid = *ret_block = 0;
+	if (limit > attrs[CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK])
+		limit = attrs[CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK];
 	for (size = (limit + warp - 1) / warp * warp; size > 0; size -= warp) {
 		CUresult status;
 		int blocks;
@@ -220,8 +230,8 @@ best_block(const struct genie_function *function, CUoccupancyB2DSize shared_of_b
 		status = genie_occupancy_blocks(function, step, shared, flags, &blocks);
 		if (status != CUDA_SUCCESS)
 			return status;
-		if (blocks * step > most) {
-			most = blocks * step;
+		if ((int64_t)blocks * step > most) {
+			most = (int64_t)blocks * step;
 			*ret_block = step;
 			*ret_grid = blocks * attrs[CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT];
 		}

@@ -7,6 +7,12 @@
 
 #include "tests/unit/fake_chan.h"
 
+static const char ptx[] = ".version 7.0\n.target sm_80\n.address_size 64\n"
+			  ".visible .global .align 4 .b8 table[16];\n"
+			  ".visible .entry add(.param .u64 p)\n{\n ret;\n}\n";
+static CUmodule module;
+static CUfunction function;
+
 static void
 start(void)
 {
@@ -17,6 +23,15 @@ start(void)
 	cr_assert_eq(cuInit(0), CUDA_SUCCESS);
 	cr_assert_eq(cuDevicePrimaryCtxRetain(&ctx, 0), CUDA_SUCCESS);
 	cr_assert_eq(cuCtxSetCurrent(ctx), CUDA_SUCCESS);
+}
+
+static void
+start_module(void)
+{
+	start();
+	fake.reply_len = 24; /* of genieModuleGlobal */
+	cr_assert_eq(cuModuleLoadData(&module, ptx), CUDA_SUCCESS);
+	cr_assert_eq(cuModuleGetFunction(&function, module, "add"), CUDA_SUCCESS);
 }
 
 /* ---- status codes ---- */
@@ -101,4 +116,42 @@ Test(liar, no_addresses_for_memory)
 	cr_assert_eq(cuMemAlloc_v2(&addr, 4), CUDA_ERROR_OUT_OF_MEMORY);
 	cr_assert_eq(cuPointerGetAttribute(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, 0x1234),
 		     CUDA_ERROR_INVALID_VALUE);
+}
+
+/* ---- kernels ---- */
+
+Test(liar, more_blocks_than_there_can_be, .init = start_module)
+{
+	int blocks = 0;
+
+	fake.reply_len = 8;
+	*(int *)(void *)fake.reply = INT32_MAX;
+	cr_assert_eq(cuOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, function, 32, 0),
+		     CUDA_ERROR_UNKNOWN);
+	*(int *)(void *)fake.reply = -1;
+	cr_assert_eq(cuOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, function, 32, 0),
+		     CUDA_ERROR_UNKNOWN);
+	*(int *)(void *)fake.reply = 7;
+	cr_assert_eq(cuOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, function, 32, 0),
+		     CUDA_SUCCESS);
+	cr_assert_eq(blocks, 7);
+}
+
+Test(liar, a_block_size_without_end, .init = start_module)
+{
+	int grid = 0, block = 0;
+
+	/* The attributes of the function and the blocks are answered with the same number. */
+	for (size_t i = 0; i < CU_FUNC_ATTRIBUTE_MAX; i++)
+		((int *)(void *)fake.reply)[i] = 65536;
+	((int *)(void *)fake.reply)[0] = INT32_MAX; /* CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK */
+	fake.reply_len = (CU_FUNC_ATTRIBUTE_MAX * sizeof(int) + 7) & ~(size_t)7;
+	cr_assert_eq(cuFuncGetAttribute(&block, CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK, function),
+		     CUDA_SUCCESS);
+	((int *)(void *)fake.reply)[0] = 65536;
+	fake.reply_len = 8;
+	cr_assert_eq(cuOccupancyMaxPotentialBlockSize(&grid, &block, function, NULL, 0, 0),
+		     CUDA_SUCCESS);
+	cr_assert_eq(block, 1024, "what the device has");
+	cr_assert_eq(grid, 65536 * 132);
 }
