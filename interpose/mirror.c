@@ -44,6 +44,8 @@ struct page {
 	uint64_t addr;
 };
 
+/* The largest __managed__ variable: each page of it is mapped here and kept twice. */
+#define VARIABLE_MAX (UINT64_C(1) << 30)
 /* Bytes that are fetched and compared at a time. */
 #define PIECE (UINT64_C(8) << 20)
 /* Runs and bytes that the worker may answer with. */
@@ -475,6 +477,12 @@ genie_mirror_add(uint64_t addr, size_t size, struct genie_ctx *ctx)
 	CUresult status = CUDA_SUCCESS;
 	int error = 0;
 
+	/* The worker says where it lies and how large it is. */
+	if (size == 0 || size > VARIABLE_MAX || addr > UINT64_MAX - VARIABLE_MAX) {
+		genie_warn("managed memory of %zu bytes at 0x%llx cannot be mirrored", size,
+			   (unsigned long long)addr);
+		return CUDA_ERROR_NOT_SUPPORTED;
+	}
 	pthread_mutex_lock(&lock);
 	if (find_locked(addr) == NULL) {
 		error = pages_map_locked(addr, size);

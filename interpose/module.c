@@ -158,6 +158,12 @@ global_ask_locked(struct genie_module *module, const char *name, struct genie_gl
 	args.size = &global->size;
 	args.managed = &managed;
 	status = genie_call_ctx(GENIE_OP_genieModuleGlobal, &args, module->object.ctx, NULL);
+	if (status == CUDA_SUCCESS &&
+	    (global->size > GENIE_BYTES_MAX || global->addr > GENIE_BYTES_MAX * 2)) {
+		genie_warn("the server says that variable %s has %zu bytes at 0x%llx", name,
+			   global->size, (unsigned long long)global->addr);
+		status = CUDA_ERROR_UNKNOWN;
+	}
 	/* Runtimes before 13.0 ask for a __managed__ variable as for any other. */
 	if (status == CUDA_SUCCESS && managed)
 		status = genie_mirror_add(global->addr, global->size, module->object.ctx);

@@ -155,3 +155,32 @@ Test(liar, a_block_size_without_end, .init = start_module)
 	cr_assert_eq(block, 1024, "what the device has");
 	cr_assert_eq(grid, 65536 * 132);
 }
+
+/* ---- variables ---- */
+
+static CUresult
+global_at(uint64_t addr, uint64_t size, int managed)
+{
+	uint64_t *reply = (void *)fake.reply;
+	CUdeviceptr got;
+	size_t got_size;
+
+	reply[0] = addr;
+	reply[1] = size;
+	reply[2] = (uint64_t)managed;
+	fake.reply_len = 24;
+	return cuModuleGetGlobal_v2(&got, &got_size, module, "table");
+}
+
+Test(liar, variables_of_impossible_size, .init = start_module, .timeout = 20)
+{
+	const uint64_t addr = UINT64_C(0x4f0000000000);
+
+	cr_assert_eq(global_at(addr, UINT64_C(1) << 60, 0), CUDA_ERROR_UNKNOWN);
+	cr_assert_eq(global_at(addr, UINT64_C(1) << 60, 1), CUDA_ERROR_UNKNOWN);
+	cr_assert_eq(global_at(UINT64_MAX - 8, 16, 0), CUDA_ERROR_UNKNOWN);
+	/* Each page of it would be mapped and noted. */
+	cr_assert_eq(global_at(addr, UINT64_C(1) << 45, 1), CUDA_ERROR_NOT_SUPPORTED);
+	cr_assert_eq(global_at(addr, 0, 1), CUDA_ERROR_NOT_SUPPORTED);
+	cr_assert_eq(global_at(addr, 16, 0), CUDA_SUCCESS);
+}
