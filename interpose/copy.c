@@ -42,8 +42,9 @@ genie_copy_side(uint64_t addr, size_t size, enum genie_side *ret_side)
 	struct genie_mem mem;
 
 	*ret_side = GENIE_SIDE_HOST;
+	/* Nothing of the program's can lie in the window of the devices: freed memory of theirs. */
 	if (!genie_mem_find(addr, &mem))
-		return CUDA_SUCCESS;
+		return genie_mem_in_window(addr) ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
 	switch (mem.type) {
 	case GENIE_MEM_NONE:
 	case GENIE_MEM_REGISTERED:

@@ -188,6 +188,14 @@ genie_mem_device_heap(int device)
 	return &memory.heaps[device];
 }
 
+bool
+genie_mem_in_window(uint64_t addr)
+{
+	const struct genie_welcome *welcome = genie_client.welcome;
+
+	return welcome != NULL && addr - welcome->device_window < welcome->device_window_size;
+}
+
 struct genie_heap *
 genie_mem_heap_of(uint64_t addr, int *ret_device)
 {

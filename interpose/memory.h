@@ -15,6 +15,8 @@
 struct genie_heap *genie_mem_device_heap(int device);
 /* The heap of the pinned window (pinned.c), or NULL. */
 struct genie_heap *genie_mem_pinned_heap(void);
+/* Is @addr one that only device memory can have? */
+bool genie_mem_in_window(uint64_t addr);
 /* The heap that @addr lies in, or NULL; and for a device heap its device. */
 struct genie_heap *genie_mem_heap_of(uint64_t addr, int *ret_device);
 

@@ -184,3 +184,18 @@ Test(liar, variables_of_impossible_size, .init = start_module, .timeout = 20)
 	cr_assert_eq(global_at(addr, 0, 1), CUDA_ERROR_NOT_SUPPORTED);
 	cr_assert_eq(global_at(addr, 16, 0), CUDA_SUCCESS);
 }
+
+/* ---- what is no lie: a program's own mistake ---- */
+
+Test(liar, freed_memory_is_not_the_hosts, .init = start)
+{
+	char here[16];
+	CUdeviceptr addr;
+
+	cr_assert_eq(cuMemAlloc_v2(&addr, 16), CUDA_SUCCESS);
+	fake.reply_len = 16;
+	cr_assert_eq(cuMemcpy((CUdeviceptr)(uintptr_t)here, addr, 16), CUDA_SUCCESS);
+	cr_assert_eq(cuMemFree_v2(addr), CUDA_SUCCESS);
+	cr_assert_eq(cuMemcpy((CUdeviceptr)(uintptr_t)here, addr, 16), CUDA_ERROR_INVALID_VALUE);
+	cr_assert_eq(cuMemcpy(addr, (CUdeviceptr)(uintptr_t)here, 16), CUDA_ERROR_INVALID_VALUE);
+}
