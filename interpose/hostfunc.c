@@ -102,12 +102,14 @@ warn_of_mirrors(void)
 void
 genie_hostfunc_run(void *data, uint64_t id)
 {
+	static _Atomic bool told;
 	struct hostfunc func;
 
 	(void)data;
 	if (!hostfunc_take(id, &func)) {
-		genie_warn("the worker asked for host function %llu, which does not exist",
-			   (unsigned long long)id);
+		if (!atomic_exchange_explicit(&told, true, memory_order_relaxed))
+			genie_warn("the worker asked for host function %llu, which does not exist",
+				   (unsigned long long)id);
 		return;
 	}
 	if (func.stays)

@@ -9,7 +9,9 @@
 #include "base/log.h"
 #include "transport/helper.h"
 
-#define OUTPUT_MAX (8u << 20) /* bytes queued */
+#define OUTPUT_MAX (8u << 20) /* bytes queued, what they are kept in included */
+/* Host functions queued. A stream waits for each of its own, so there are few at a time. */
+#define FUNCS_MAX 65536u
 
 struct event {
 	struct event *next;
@@ -28,6 +30,7 @@ struct genie_events {
 	pthread_cond_t more;
 	struct event *first, **last;
 	size_t output_bytes;
+	unsigned funcs;
 	bool started, stop, dropped;
 };
 
@@ -58,7 +61,10 @@ events_take_locked(struct genie_events *events)
 	events->first = event->next;
 	if (!events->first)
 		events->last = &events->first;
-	events->output_bytes -= event->len;
+	if (event->is_output)
+		events->output_bytes -= sizeof(*event) + event->len;
+	else
+		events->funcs--;
 	return event;
 }
 
@@ -117,7 +123,10 @@ events_add_locked(struct genie_events *events, struct event *event)
 	}
 	*events->last = event;
 	events->last = &event->next;
-	events->output_bytes += event->len;
+	if (event->is_output)
+		events->output_bytes += sizeof(*event) + event->len;
+	else
+		events->funcs++;
 	pthread_cond_signal(&events->more);
 	return 0;
 }
@@ -132,7 +141,7 @@ genie_events_host_func(struct genie_events *events, uint64_t id)
 		return -ENOMEM;
 	event->id = id;
 	pthread_mutex_lock(&events->lock);
-	ret = events_add_locked(events, event);
+	ret = events->funcs < FUNCS_MAX ? events_add_locked(events, event) : -EPROTO;
 	pthread_mutex_unlock(&events->lock);
 	if (ret < 0)
 		free(event);
@@ -153,7 +162,7 @@ genie_events_output(struct genie_events *events, const char *text, size_t len, b
 	event->len = len;
 	memcpy(event->text, text, len);
 	pthread_mutex_lock(&events->lock);
-	if (events->output_bytes + len <= OUTPUT_MAX) {
+	if (events->output_bytes + sizeof(*event) + len <= OUTPUT_MAX) {
 		ret = events_add_locked(events, event);
 	} else if (!events->dropped) {
 		events->dropped = true;

@@ -24,7 +24,7 @@ void genie_events_stop(struct genie_events *events);
 void genie_events_destroy(struct genie_events *events);
 
 /* Queue; any thread. Beyond a limit output is dropped and said so; a host function cannot be:
- * returns negative errno then, and the session ends. */
+ * returns negative errno then (-EPROTO: more than there can be), and the session ends. */
 int genie_events_host_func(struct genie_events *events, uint64_t id);
 void genie_events_output(struct genie_events *events, const char *text, size_t len, bool is_error);
 

@@ -22,6 +22,16 @@ lost(struct tcp_chan *tcp, const char *why)
 /* ---- progress and host functions, not before the bulk bytes they speak of ---- */
 
 static void
+take_host_func(struct tcp_chan *tcp, uint64_t id)
+{
+	int ret = genie_events_host_func(tcp->chan.events, id);
+
+	if (ret < 0)
+		lost(tcp, ret == -EPROTO ? "the worker asks for host functions without end"
+					 : "no memory to run a host function");
+}
+
+static void
 apply_held(struct tcp_chan *tcp)
 {
 	while (tcp->held_count) {
@@ -31,8 +41,8 @@ apply_held(struct tcp_chan *tcp)
 			return;
 		if (progress->slot != GENIE_FRAME_CALL_SLOT)
 			genie_area_progress(tcp->chan.area, progress->slot, progress->ticket);
-		else if (genie_events_host_func(tcp->chan.events, progress->ticket) < 0)
-			lost(tcp, "no memory to run a host function");
+		else
+			take_host_func(tcp, progress->ticket);
 		tcp->held_first = (tcp->held_first + 1) % TCP_HELD;
 		tcp->held_count--;
 	}
