@@ -88,6 +88,12 @@ fill_hello(const struct genie_hello_request *request, const struct genie_preambl
 	snprintf(hello->program, sizeof(hello->program), "%s", program_invocation_short_name);
 }
 
+static bool
+window_is_wrong(uint64_t base, uint64_t size)
+{
+	return size > GENIE_BYTES_MAX || base > GENIE_BYTES_MAX * 2 || size % 4096 || base % 4096;
+}
+
 static int
 check_welcome(const struct genie_hello_request *request, const struct genie_welcome *welcome,
 	      char *err, size_t err_size)
@@ -105,6 +111,11 @@ check_welcome(const struct genie_hello_request *request, const struct genie_welc
 	    welcome->struct_sizes != genie_hello_struct_sizes() ||
 	    welcome->api_hash != request->opts->api_hash) {
 		snprintf(err, err_size, "server and client are not of the same version");
+		return -EPROTO;
+	}
+	if (window_is_wrong(welcome->device_window, welcome->device_window_size) ||
+	    window_is_wrong(welcome->pinned_window, welcome->pinned_window_size)) {
+		snprintf(err, err_size, "the server offers an impossible address window");
 		return -EPROTO;
 	}
 	if (welcome->device_count > GENIE_DEVICES_MAX) {
@@ -131,8 +142,10 @@ read_devices(int fd, uint32_t count, uint64_t deadline, struct genie_device_info
 		free(devices);
 		return ret;
 	}
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < count; i++) {
 		devices[i].name[sizeof(devices[i].name) - 1] = 0;
+		devices[i].pci_bus_id[sizeof(devices[i].pci_bus_id) - 1] = 0;
+	}
 	*ret_devices = devices;
 	return 0;
 }
@@ -181,5 +194,6 @@ genie_hello_exchange(int fd, const struct genie_hello_request *request, int time
 		return ret;
 	}
 	*ret_welcome = welcome;
+	ret_welcome->device_name[sizeof(ret_welcome->device_name) - 1] = 0;
 	return 0;
 }

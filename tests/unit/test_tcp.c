@@ -28,6 +28,12 @@ struct puppet {
 	struct genie_lane *lane;
 };
 
+/* What WELCOME says beyond what is right. */
+static struct {
+	struct genie_device_info *device;
+	uint64_t window, window_size;
+} offer;
+
 static int
 puppet_accept(struct puppet *puppet)
 {
@@ -37,6 +43,9 @@ puppet_accept(struct puppet *puppet)
 		.version = GENIE_WIRE_VERSION,
 		.struct_sizes = genie_hello_struct_sizes(),
 		.api_hash = ECHO_API_HASH,
+		.device_count = offer.device != NULL,
+		.device_window = offer.window,
+		.device_window_size = offer.window_size,
 	};
 	struct genie_hello hello;
 	char err[256];
@@ -46,7 +55,9 @@ puppet_accept(struct puppet *puppet)
 	fd = accept(puppet->listener.fd, NULL, NULL);
 	if (genie_port_greet(fd, NULL, ECHO_API_HASH, 2000, &hello, err, sizeof(err)) < 0)
 		abort();
-	genie_port_answer(fd, &welcome, NULL);
+	welcome.device_count *= hello.kind == GENIE_HELLO_SESSION;
+	memset(welcome.device_name, 'x', sizeof(welcome.device_name));
+	genie_port_answer(fd, &welcome, offer.device);
 	return fd;
 }
 
@@ -57,6 +68,16 @@ puppet_thread(void *data)
 
 	puppet->fd = puppet_accept(puppet);
 	puppet->bulk_fd = puppet_accept(puppet);
+	return NULL;
+}
+
+/* For a client that goes away after the first connection. */
+static void *
+puppet_thread_once(void *data)
+{
+	struct puppet *puppet = data;
+
+	puppet->fd = puppet_accept(puppet);
 	return NULL;
 }
 
@@ -109,6 +130,53 @@ dies_within_a_second(struct genie_chan *chan)
 	for (int i = 0; i < 100 && !genie_chan_dead(chan); i++)
 		usleep(10000);
 	return genie_chan_dead(chan);
+}
+
+/* ---- WELCOME ---- */
+
+Test(tcp, texts_in_welcome_end, .timeout = 20)
+{
+	static struct genie_device_info device;
+	const struct genie_device_info *got;
+	struct puppet p;
+
+	memset(&device, 'x', sizeof(device));
+	offer.device = &device;
+	puppet_start(&p);
+	got = genie_chan_devices(p.chan);
+	cr_assert_eq(strnlen(got->name, sizeof(got->name)), sizeof(got->name) - 1);
+	cr_assert_eq(strnlen(got->pci_bus_id, sizeof(got->pci_bus_id)),
+		     sizeof(got->pci_bus_id) - 1);
+	cr_assert_eq(strlen(genie_chan_welcome(p.chan)->device_name), 31);
+	puppet_end(&p);
+}
+
+static void
+window_is_refused(uint64_t window, uint64_t size)
+{
+	struct genie_chan_opts opts = {.kind = GENIE_HELLO_SESSION, .api_hash = ECHO_API_HASH};
+	struct puppet p = {.bulk_fd = -1};
+	char err[256];
+
+	offer.window = window;
+	offer.window_size = size;
+	cr_assert_eq(genie_listener_open("tcp://127.0.0.1:0", false, &p.listener, err, sizeof(err)),
+		     0);
+	opts.server = p.listener.address;
+	pthread_create(&p.thread, NULL, puppet_thread_once, &p);
+	cr_assert_eq(genie_chan_connect(&opts, &p.chan, err, sizeof(err)), -EPROTO);
+	cr_assert_not_null(strstr(err, "window"), "%s", err);
+	pthread_join(p.thread, NULL);
+	close(p.fd);
+	genie_listener_close(&p.listener);
+}
+
+Test(tcp, windows_that_cannot_be, .timeout = 20)
+{
+	window_is_refused(GENIE_DEVICE_WINDOW_BASE, UINT64_MAX - 4095);
+	window_is_refused(UINT64_MAX - 4095, 4096);
+	window_is_refused(GENIE_DEVICE_WINDOW_BASE + 1, 4096);
+	window_is_refused(GENIE_DEVICE_WINDOW_BASE, 1);
 }
 
 /* ---- progress and bulk ---- */
