@@ -4,12 +4,15 @@
  * and carries the few messages that do not fit: host functions and output. One thread watches it.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -96,15 +99,35 @@ watcher_thread(void *data)
 
 /* ---- opening and closing ---- */
 
-/* Maps @fd, which must have @size bytes. */
+/*
+ * An access behind the end of a file ends the process. So what the server shares must have @size
+ * bytes and be unable to lose them: ordinary memory, sealed. Memory in huge pages may run out under
+ * an access, too.
+ */
 static int
-map_memory(int fd, size_t size, void **ret_memory)
+check_memory(int fd, uint64_t size)
 {
+	struct statfs system;
 	struct stat stat;
-	void *memory;
+	int seals;
 
 	if (fd < 0 || fstat(fd, &stat) < 0 || (uint64_t)stat.st_size < size)
 		return -EPROTO;
+	seals = fcntl(fd, F_GET_SEALS);
+	if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstatfs(fd, &system) < 0 ||
+	    system.f_type != TMPFS_MAGIC)
+		return -EPROTO;
+	return 0;
+}
+
+static int
+map_memory(int fd, size_t size, void **ret_memory)
+{
+	void *memory;
+	int ret = check_memory(fd, size);
+
+	if (ret < 0)
+		return ret;
 	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
 	if (memory == MAP_FAILED)
 		return -errno;
@@ -136,6 +159,9 @@ shm_open_session(struct genie_chan *chan, struct genie_conn *conn, char *err, si
 		goto err;
 	chan->staging = staging;
 	if (pinned->size) {
+		ret = check_memory(conn->fds[2], pinned->size);
+		if (ret < 0)
+			goto err;
 		ret = genie_window_map(pinned->base, pinned->size, conn->fds[2], pinned);
 		if (ret < 0)
 			goto err;

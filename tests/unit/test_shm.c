@@ -15,6 +15,7 @@
 #include "echo.h"
 #include "transport/address.h"
 #include "transport/area.h"
+#include "transport/chan_impl.h"
 #include "transport/drain.h"
 #include "transport/frame.h"
 #include "transport/hello.h"
@@ -239,7 +240,9 @@ Test(shm, a_silent_end_stops_the_worker, .timeout = 20)
 	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status 0x%x", status);
 }
 
-Test(shm, memory_that_is_too_small_is_refused_by_the_client, .timeout = 20)
+/* A server that hands over what @make makes, by number of the descriptor; then it is gone. */
+static void
+memory_is_refused(int (*make)(unsigned which, uint64_t size))
 {
 	struct genie_listener listener;
 	char dir[] = "/tmp/genie-test-XXXXXX", spec[64], err[256];
@@ -262,8 +265,11 @@ Test(shm, memory_that_is_too_small_is_refused_by_the_client, .timeout = 20)
 		while (fd < 0)
 			fd = accept(listener.fd, NULL, NULL);
 		genie_port_greet(fd, NULL, ECHO_API_HASH, 1000, &hello, err, sizeof(err));
-		for (unsigned i = 0; i < 3; i++)
-			fds[i] = memfd_create("small", 0);
+		welcome.pinned_window = hello.pinned_window;
+		welcome.pinned_window_size = hello.pinned_window_size;
+		fds[0] = make(0, sizeof(struct genie_area));
+		fds[1] = make(1, GENIE_STAGING_SIZE);
+		fds[2] = make(2, welcome.pinned_window_size);
 		genie_net_write_fds(fd, &welcome, sizeof(welcome), fds, 3,
 				    genie_net_deadline(1000));
 		_exit(0);
@@ -279,4 +285,69 @@ Test(shm, memory_that_is_too_small_is_refused_by_the_client, .timeout = 20)
 	waitpid(server, NULL, 0);
 	genie_listener_close(&listener);
 	rmdir(dir);
+}
+
+static int
+memory_of(uint64_t size, int seals)
+{
+	int fd = memfd_create("odd", MFD_ALLOW_SEALING);
+
+	if (ftruncate(fd, (off_t)size) < 0 || fcntl(fd, F_ADD_SEALS, seals) < 0)
+		_exit(1);
+	return fd;
+}
+
+static int
+make_small(unsigned which, uint64_t size)
+{
+	(void)which;
+	(void)size;
+	return memfd_create("small", 0);
+}
+
+static int
+make_small_window(unsigned which, uint64_t size)
+{
+	return memory_of(which == 2 ? 4096 : size, F_SEAL_SHRINK | F_SEAL_GROW);
+}
+
+static int
+make_loose(unsigned which, uint64_t size)
+{
+	return memory_of(size, which == 1 ? F_SEAL_GROW : F_SEAL_SHRINK | F_SEAL_GROW);
+}
+
+static int
+make_loose_window(unsigned which, uint64_t size)
+{
+	return memory_of(size, which == 2 ? 0 : F_SEAL_SHRINK | F_SEAL_GROW);
+}
+
+static int
+make_file(unsigned which, uint64_t size)
+{
+	char path[] = "/tmp/genie-test-XXXXXX";
+	int fd;
+
+	if (which != 0)
+		return memory_of(size, F_SEAL_SHRINK);
+	fd = mkstemp(path);
+	unlink(path);
+	if (ftruncate(fd, (off_t)size) < 0)
+		_exit(1);
+	return fd;
+}
+
+Test(shm, memory_that_is_too_small_is_refused_by_the_client, .timeout = 20)
+{
+	memory_is_refused(make_small);
+	memory_is_refused(make_small_window);
+}
+
+/* The server could cut it later, and the next access would end the program. */
+Test(shm, memory_that_can_shrink_is_refused_by_the_client, .timeout = 20)
+{
+	memory_is_refused(make_loose);
+	memory_is_refused(make_loose_window);
+	memory_is_refused(make_file);
 }
