@@ -241,7 +241,7 @@ servers_connect_locked(struct genie_chan **ret_chan)
 	return error;
 }
 
-/* Which devices the program sees: CUDA_VISIBLE_DEVICES. 0 or -ENOMEM. */
+/* Which devices the program sees: CUDA_VISIBLE_DEVICES. 0, -ENOMEM or -EPROTO. */
 static int
 devices_choose_locked(const struct genie_device_info *devices)
 {

@@ -277,6 +277,7 @@ download_chunk(void *dst, CUdeviceptr src, size_t size, struct genie_stream *str
 	struct genie_chan *chan = genie_client_chan();
 	struct genie_args_genieMemcpyDtoHBulk args = {.src = src, .size = size};
 	struct genie_args_genieMirrorBack mirror = {.addr = src, .size = size};
+	CUresult status;
 	int error;
 
 	*ret_ticket = 0;
@@ -284,10 +285,15 @@ download_chunk(void *dst, CUdeviceptr src, size_t size, struct genie_stream *str
 	if (error != 0)
 		return genie_chan_failed(error);
 	args.ref = mirror.ref = *ret_ref;
-	if (stream == NULL)
-		return genie_call_ctx(GENIE_OP_genieMirrorBack, &mirror, NULL, ret_ticket);
-	args.stream = genie_stream_wire(stream);
-	return submit(GENIE_OP_genieMemcpyDtoHBulk, &args, stream, ret_ticket);
+	if (stream == NULL) {
+		status = genie_call_ctx(GENIE_OP_genieMirrorBack, &mirror, NULL, ret_ticket);
+	} else {
+		args.stream = genie_stream_wire(stream);
+		status = submit(GENIE_OP_genieMemcpyDtoHBulk, &args, stream, ret_ticket);
+	}
+	if (*ret_ticket == 0)
+		genie_chan_bulk_cancel(chan, *ret_ref);
+	return status;
 }
 
 /* Pageable memory: several chunks in flight, returns when all data is there. @stream NULL: what

@@ -6,8 +6,9 @@
  *
  * Up: the slot is free again when its progress slot has reached the command that used it.
  * Down: the data is there when the progress slot has reached the command. Over shared memory it
- * is then in staging, and the slot is free when somebody copied it out; over TCP the receiver has
- * put it where it belongs, and the slot is free at once.
+ * is then in staging; over TCP the receiver has put it where it belongs, and has seen it arrive:
+ * the worker's word alone would let it write there later, when the memory is something else again.
+ * The slot is free when who waits has seen that, or nobody waits.
  */
 #include <errno.h>
 #include <string.h>
@@ -118,7 +119,7 @@ down_take(void *data)
 		if (down->busy)
 			continue;
 		down->busy = true;
-		down->detached = false;
+		down->detached = down->arrived = false;
 		down->before = progress_of(chan, GENIE_SLOT_BULK_DOWN + i);
 		wait->slot = (int)i;
 		atomic_fetch_add_explicit(&chan->bulk.expected, 1, memory_order_relaxed);
@@ -166,7 +167,7 @@ genie_bulk_down_dst(struct genie_chan *chan, uint64_t slot, uint64_t len, void *
 		return ret;
 	down = &chan->bulk.down[slot];
 	pthread_mutex_lock(&chan->bulk.lock);
-	if (down->busy && down->len == len) {
+	if (down->busy && !down->arrived && down->len == len) {
 		*ret_dst = down->dst;
 		ret = 0;
 	}
@@ -174,15 +175,53 @@ genie_bulk_down_dst(struct genie_chan *chan, uint64_t slot, uint64_t len, void *
 	return ret;
 }
 
-void
-genie_bulk_down_free(struct genie_chan *chan, unsigned slot)
+static void
+down_free_locked(struct genie_chan *chan, unsigned slot)
 {
-	pthread_mutex_lock(&chan->bulk.lock);
 	chan->bulk.down[slot].busy = false;
 	chan->bulk.down[slot].dst = NULL;
 	atomic_fetch_sub_explicit(&chan->bulk.expected, 1, memory_order_relaxed);
+}
+
+static void
+down_free(struct genie_chan *chan, unsigned slot)
+{
+	pthread_mutex_lock(&chan->bulk.lock);
+	down_free_locked(chan, slot);
 	pthread_mutex_unlock(&chan->bulk.lock);
 	genie_bell_ring(&chan->area->bells[GENIE_AREA_BELL_DOWN]);
+}
+
+void
+genie_bulk_down_arrived(struct genie_chan *chan, unsigned slot)
+{
+	struct genie_bulk_down *down = &chan->bulk.down[slot];
+
+	pthread_mutex_lock(&chan->bulk.lock);
+	down->arrived = true;
+	if (down->detached)
+		down_free_locked(chan, slot);
+	pthread_mutex_unlock(&chan->bulk.lock);
+	genie_bell_ring(&chan->area->bells[GENIE_AREA_BELL_DOWN]);
+}
+
+/* Over TCP, from here on nobody waits for the transfer: true if its data has arrived already. */
+static bool
+down_let_go(struct genie_chan *chan, unsigned slot)
+{
+	struct genie_bulk_down *down = &chan->bulk.down[slot];
+	bool arrived;
+
+	pthread_mutex_lock(&chan->bulk.lock);
+	arrived = down->arrived;
+	if (arrived)
+		down_free_locked(chan, slot);
+	else
+		down->detached = true;
+	pthread_mutex_unlock(&chan->bulk.lock);
+	if (arrived)
+		genie_bell_ring(&chan->area->bells[GENIE_AREA_BELL_DOWN]);
+	return arrived;
 }
 
 static const uint8_t *
@@ -199,18 +238,32 @@ genie_chan_bulk_wait(struct genie_chan *chan, uint64_t ref, uint64_t ticket)
 	int ret = genie_chan_wait(chan, GENIE_SLOT_BULK_DOWN + slot, ticket);
 
 	if (!chan->staging) {
-		/* The receiver has freed the slot, or will. After a failure it may still be at
-		 * work, and the caller is free to free the memory. */
+		/* The receiver may still be at work, and the caller is free to free the memory. */
 		if (ret < 0)
 			chan->ops->bulk_cancel(chan, slot);
+		if (!down_let_go(chan, slot) && !ret) {
+			genie_chan_die(chan, "the worker did not send the data that it speaks of");
+			chan->ops->bulk_cancel(chan, slot);
+			ret = -EPROTO;
+		}
 		return ret;
 	}
 	if (!ret) {
 		genie_crew_copy(&chan->crew, down->dst, down_staging(chan, slot), down->len);
 		atomic_fetch_add_explicit(&chan->bytes_received, down->len, memory_order_relaxed);
 	}
-	genie_bulk_down_free(chan, slot);
+	down_free(chan, slot);
 	return ret;
+}
+
+void
+genie_chan_bulk_cancel(struct genie_chan *chan, uint64_t ref)
+{
+	unsigned slot = (unsigned)(ref % GENIE_BULK_DOWN);
+
+	if (chan->ops->bulk_cancel)
+		chan->ops->bulk_cancel(chan, slot);
+	down_free(chan, slot);
 }
 
 void
@@ -218,8 +271,10 @@ genie_chan_bulk_detach(struct genie_chan *chan, uint64_t ref)
 {
 	unsigned slot = (unsigned)(ref % GENIE_BULK_DOWN);
 
-	if (!chan->staging)
+	if (!chan->staging) {
+		down_let_go(chan, slot);
 		return;
+	}
 	pthread_mutex_lock(&chan->bulk.lock);
 	chan->bulk.down[slot].detached = true;
 	pthread_mutex_unlock(&chan->bulk.lock);

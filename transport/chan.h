@@ -145,6 +145,8 @@ void genie_chan_bulk_sent(struct genie_chan *chan, uint64_t ref, uint64_t ticket
 int genie_chan_bulk_expect(struct genie_chan *chan, void *dst, size_t len, uint64_t *ret_ref);
 int genie_chan_bulk_wait(struct genie_chan *chan, uint64_t ref, uint64_t ticket);
 void genie_chan_bulk_detach(struct genie_chan *chan, uint64_t ref);
+/* The command was not sent: nothing writes to @dst any more. */
+void genie_chan_bulk_cancel(struct genie_chan *chan, uint64_t ref);
 
 /* The pinned window on this side: mapped at its address (PROT_READ|WRITE, no memory behind what
  * was never touched). With GENIE_WELCOME_F_SHARED_PINNED the worker sees the same bytes. */

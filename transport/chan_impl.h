@@ -66,6 +66,7 @@ struct genie_bulk_up {
 struct genie_bulk_down {
 	bool busy;
 	bool detached;   /* nobody calls bulk_wait */
+	bool arrived;    /* TCP: the data is at its destination; only bulk_wait is missing */
 	uint64_t before; /* progress of the slot when it was taken: filled when it is more */
 	void *dst;
 	size_t len;
@@ -85,8 +86,8 @@ void genie_bulk_fini(struct genie_bulk *bulk);
 /* Where @len bytes for staging slot @slot go (NULL: nowhere, the wait for them failed). Returns
  * -ENOENT when nobody expects them. */
 int genie_bulk_down_dst(struct genie_chan *chan, uint64_t slot, uint64_t len, void **ret_dst);
-/* The slot may be used again (the bytes are at their destination). */
-void genie_bulk_down_free(struct genie_chan *chan, unsigned slot);
+/* TCP: the bytes are at their destination, nothing writes there any more. */
+void genie_bulk_down_arrived(struct genie_chan *chan, unsigned slot);
 /* Copies what came for detached transfers out of staging (shm). */
 void genie_bulk_reap(struct genie_chan *chan);
 

@@ -170,7 +170,7 @@ bulk_complete(struct tcp_chan *tcp)
 	struct tcp_bulk_in *in = &tcp->bulk_in;
 
 	tcp->bulk_received += in->head.len;
-	genie_bulk_down_free(&tcp->chan, in->head.slot);
+	genie_bulk_down_arrived(&tcp->chan, in->head.slot);
 	genie_area_progress(tcp->chan.area, GENIE_SLOT_BULK_DOWN + in->head.slot, in->head.ticket);
 	apply_held(tcp);
 	in->got = 0;

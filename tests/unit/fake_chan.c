@@ -278,6 +278,13 @@ genie_chan_bulk_wait(struct genie_chan *c, uint64_t ref, uint64_t ticket)
 }
 
 void
+genie_chan_bulk_cancel(struct genie_chan *c, uint64_t ref)
+{
+	(void)c;
+	(void)ref;
+}
+
+void
 genie_chan_bulk_detach(struct genie_chan *c, uint64_t ref)
 {
 	(void)c;

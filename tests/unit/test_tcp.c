@@ -212,6 +212,63 @@ Test(tcp, progress_is_held_until_its_bulk_bytes_are_there, .timeout = 20)
 
 /* More progress than there is room to hold back: it is left in the socket, and the bulk bytes
  * that free it come all the same. */
+/* Else the worker could write there when the caller has long freed it. */
+Test(tcp, the_workers_word_is_no_data, .timeout = 20)
+{
+	struct puppet p;
+	uint8_t got[100] = {0};
+	uint64_t ref;
+
+	puppet_start(&p);
+	cr_assert_eq(genie_chan_bulk_expect(p.chan, got, sizeof(got), &ref), 0);
+	echo_submit(p.lane, ECHO_NOP, 0, NULL, 0);
+	send_progress(&p, GENIE_SLOT_BULK_DOWN + (uint32_t)ref, 1, 0);
+	cr_assert_eq(genie_chan_bulk_wait(p.chan, ref, 1), -EPROTO);
+	cr_assert(genie_chan_dead(p.chan));
+	puppet_end(&p);
+}
+
+Test(tcp, data_for_a_ticket_to_come_is_not_its_data, .timeout = 20)
+{
+	struct puppet p;
+	uint8_t data[100] = {1}, got[100] = {0}, later[100] = {0};
+	struct genie_bulk_frame head = {.len = sizeof(data), .ticket = UINT64_MAX};
+	uint64_t ref, first;
+
+	puppet_start(&p);
+	cr_assert_eq(genie_chan_bulk_expect(p.chan, got, sizeof(got), &first), 0);
+	head.slot = (uint32_t)first;
+	echo_submit(p.lane, ECHO_NOP, 0, NULL, 0);
+	send_bytes(p.bulk_fd, &head, sizeof(head));
+	send_bytes(p.bulk_fd, data, sizeof(data));
+	cr_assert_eq(genie_chan_bulk_wait(p.chan, first, 1), 0);
+	cr_assert_arr_eq(got, data, sizeof(data));
+	cr_assert_eq(genie_chan_bulk_expect(p.chan, later, sizeof(later), &ref), 0);
+	cr_assert_eq(ref, first, "the same slot");
+	echo_submit(p.lane, ECHO_NOP, 0, NULL, 0);
+	cr_assert_eq(genie_chan_bulk_wait(p.chan, ref, 2), -EPROTO);
+	puppet_end(&p);
+}
+
+/* A command that was never sent: what comes for it is not written any more. */
+Test(tcp, a_cancelled_transfer_is_over, .timeout = 20)
+{
+	struct puppet p;
+	uint8_t data[100] = {1}, got[100] = {0};
+	struct genie_bulk_frame head = {.len = sizeof(data), .ticket = 1};
+	uint64_t ref;
+
+	puppet_start(&p);
+	cr_assert_eq(genie_chan_bulk_expect(p.chan, got, sizeof(got), &ref), 0);
+	genie_chan_bulk_cancel(p.chan, ref);
+	head.slot = (uint32_t)ref;
+	send_bytes(p.bulk_fd, &head, sizeof(head));
+	send_bytes(p.bulk_fd, data, sizeof(data));
+	cr_assert(dies_within_a_second(p.chan));
+	cr_assert_eq(got[0], 0);
+	puppet_end(&p);
+}
+
 Test(tcp, a_flood_of_held_progress_does_not_stop_bulk, .timeout = 20)
 {
 	struct puppet p;
