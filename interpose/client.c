@@ -65,6 +65,8 @@ client_end(void)
 
 /* ---- what kernels print ---- */
 
+#define OUTPUT_SECONDS 60
+
 /* Guards printed. */
 static pthread_mutex_t output_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t output_more = PTHREAD_COND_INITIALIZER;
@@ -78,8 +80,10 @@ output_print(void *data, const char *text, size_t len, bool is_error)
 	(void)data;
 	/* What a kernel printed goes where the driver would have put it. stdio, so that it keeps
 	 * its order with what the program printed. */
-	fwrite(text, 1, len, file);
-	fflush(file);
+	if (text) {
+		fwrite(text, 1, len, file);
+		fflush(file);
+	}
 	pthread_mutex_lock(&output_lock);
 	printed += len;
 	pthread_cond_broadcast(&output_more);
@@ -90,14 +94,21 @@ void
 genie_output_catch_up_slow(uint64_t bytes)
 {
 	struct timespec until;
+	int seconds = OUTPUT_SECONDS;
 
-	/* Bounded: output is dropped where a device prints faster than we can. */
+	/* The thread that prints also runs host functions. One of them may wait for what the
+	 * program does next, so for them nobody waits long. On a machine with much to do it may
+	 * take that thread a while to come to it. */
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec++;
 	pthread_mutex_lock(&output_lock);
-	while (printed < bytes && !genie_chan_dead(genie_client_chan()))
-		if (pthread_cond_timedwait(&output_more, &output_lock, &until))
+	while (printed < bytes && !genie_chan_dead(genie_client_chan())) {
+		if (!pthread_cond_timedwait(&output_more, &output_lock, &until))
+			continue;
+		if (genie_hostfunc_running() || --seconds <= 0)
 			break;
+		until.tv_sec++;
+	}
 	if (printed < bytes)
 		printed = bytes;
 	pthread_mutex_unlock(&output_lock);

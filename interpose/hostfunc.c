@@ -32,6 +32,8 @@ static struct hostfunc *buckets[BUCKETS];
 static uint64_t last_id;
 /* Functions submitted and not run yet; those of graphs, which may run at any launch, for ever. */
 static _Atomic unsigned int pending;
+/* The service thread is in one. */
+static _Atomic bool running;
 
 static uint64_t
 hostfunc_add(const struct hostfunc *values)
@@ -116,13 +118,21 @@ genie_hostfunc_run(void *data, uint64_t id)
 		warn_of_mirrors();
 	if (func.copied_ticket)
 		genie_chan_wait(genie_client_chan(), func.copied_slot, func.copied_ticket);
+	atomic_store_explicit(&running, true, memory_order_relaxed);
 	if (func.callback)
 		func.callback(func.stream, CUDA_SUCCESS, func.data);
 	else
 		func.fn(func.data);
+	atomic_store_explicit(&running, false, memory_order_relaxed);
 	/* release: pairs with genie_hostfunc_pending(): who sees 0 sees what the function wrote */
 	if (!func.stays)
 		atomic_fetch_sub_explicit(&pending, 1, memory_order_release);
+}
+
+bool
+genie_hostfunc_running(void)
+{
+	return atomic_load_explicit(&running, memory_order_relaxed);
 }
 
 bool

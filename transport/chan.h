@@ -30,7 +30,8 @@ struct genie_chan_events {
 	/* Run host function @id (cuLaunchHostFunc); the channel answers the worker afterwards. */
 	void (*host_func)(void *data, uint64_t id);
 	/* Text the device printed (printf), or what the driver had to say of a kernel that ended
-	 * (assert): @is_error, for standard error. Not NUL-terminated. */
+	 * (assert): @is_error, for standard error. Not NUL-terminated. NULL: @len bytes were lost;
+	 * that is said on whichever thread noticed it. */
 	void (*output)(void *data, const char *text, size_t len, bool is_error);
 	void *data;
 };

@@ -149,14 +149,24 @@ genie_events_host_func(struct genie_events *events, uint64_t id)
 	return ret == -ESHUTDOWN ? 0 : ret;
 }
 
+/* Who waits for so many bytes to be shown need not wait for these. */
+static void
+output_lost(struct genie_events *events, size_t len, bool is_error)
+{
+	if (events->callbacks.output)
+		events->callbacks.output(events->callbacks.data, NULL, len, is_error);
+}
+
 void
 genie_events_output(struct genie_events *events, const char *text, size_t len, bool is_error)
 {
 	struct event *event = calloc(1, sizeof(*event) + len);
 	int ret = -ENOMEM;
 
-	if (!event)
+	if (!event) {
+		output_lost(events, len, is_error);
 		return;
+	}
 	event->is_output = true;
 	event->is_error = is_error;
 	event->len = len;
@@ -169,8 +179,10 @@ genie_events_output(struct genie_events *events, const char *text, size_t len, b
 		genie_warn("the device prints faster than it can be shown: some of it is lost");
 	}
 	pthread_mutex_unlock(&events->lock);
-	if (ret < 0)
-		free(event);
+	if (ret == 0)
+		return;
+	free(event);
+	output_lost(events, len, is_error);
 }
 
 void

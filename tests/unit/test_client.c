@@ -3,7 +3,11 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/unit/fake_chan.h"
@@ -26,6 +30,80 @@ static void
 work(CUstream stream)
 {
 	cr_assert_eq(cuStreamWriteValue32_v2(stream, word, 1, 0), CUDA_SUCCESS);
+}
+
+/* ---- what kernels print ---- */
+
+static _Atomic bool shown;
+
+/* The service thread of a machine with much to do: it comes to the text late. */
+static void *
+show_late(void *text)
+{
+	usleep(1300000);
+	atomic_store(&shown, true);
+	fake.events.output(fake.events.data, text, 2, false);
+	return NULL;
+}
+
+static void
+wait_for_late(void *text)
+{
+	pthread_t thread;
+
+	work(NULL);
+	__atomic_store_n(&fake.progress[GENIE_SLOT_OUTPUT], 2, __ATOMIC_RELEASE);
+	pthread_create(&thread, NULL, show_late, text);
+	cr_assert_eq(cuCtxSynchronize(), CUDA_SUCCESS);
+	cr_assert(atomic_load(&shown), "synchronizing shows what was printed before");
+	pthread_join(thread, NULL);
+}
+
+Test(client_output, waits_for_text_that_comes_late, .init = start, .timeout = 30)
+{
+	wait_for_late(" \n");
+}
+
+Test(client_output, waits_for_text_that_is_lost, .init = start, .timeout = 30)
+{
+	wait_for_late(NULL);
+}
+
+/* A host function may wait for what the program does after it has synchronized. */
+static sem_t may_end;
+
+static void
+wait_for_program(void *data)
+{
+	(void)data;
+	sem_wait(&may_end);
+}
+
+static void *
+run_host_function(void *data)
+{
+	(void)data;
+	fake.events.host_func(fake.events.data, 1);
+	return NULL;
+}
+
+Test(client_output, does_not_wait_long_for_a_host_function, .init = start, .timeout = 30)
+{
+	struct timespec begin, end;
+	pthread_t thread;
+
+	sem_init(&may_end, 0, 0);
+	cr_assert_eq(cuLaunchHostFunc(NULL, wait_for_program, NULL), CUDA_SUCCESS);
+	pthread_create(&thread, NULL, run_host_function, NULL);
+	while (!genie_hostfunc_running())
+		usleep(1000);
+	__atomic_store_n(&fake.progress[GENIE_SLOT_OUTPUT], 2, __ATOMIC_RELEASE);
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	cr_assert_eq(cuCtxSynchronize(), CUDA_SUCCESS);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	cr_assert_lt(end.tv_sec - begin.tv_sec, 10);
+	sem_post(&may_end);
+	pthread_join(thread, NULL);
 }
 
 /* ---- start ---- */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "echo.h"
+#include "transport/events.h"
 
 static char kinds[2][4] = {"shm", "tcp"};
 
@@ -481,6 +482,8 @@ hear_output(void *data, const char *text, size_t len, bool is_error)
 
 	pthread_mutex_lock(&heard->lock);
 	heard->complaints += is_error;
+	if (!text)
+		cr_assert_fail("%zu bytes were lost", len);
 	memcpy(heard->text + heard->text_len, text, len);
 	heard->text_len += len;
 	pthread_mutex_unlock(&heard->lock);
@@ -545,6 +548,59 @@ SESSION_TEST(host_functions_run_and_are_answered, 30)
 	cr_assert_eq(heard.complaints, 1);
 	cr_assert_arr_eq(heard.text + 16, "alas", 4);
 	end(&s);
+}
+
+struct shown {
+	pthread_mutex_t lock, gate; /* gate: held while the host function may not go on */
+	size_t text, lost;
+};
+
+static void
+wait_at_gate(void *data, uint64_t id)
+{
+	struct shown *shown = data;
+
+	(void)id;
+	pthread_mutex_lock(&shown->gate);
+	pthread_mutex_unlock(&shown->gate);
+}
+
+static void
+count_shown(void *data, const char *text, size_t len, bool is_error)
+{
+	struct shown *shown = data;
+
+	(void)is_error;
+	pthread_mutex_lock(&shown->lock);
+	*(text ? &shown->text : &shown->lost) += len;
+	pthread_mutex_unlock(&shown->lock);
+}
+
+static void
+nothing_more(void *data, uint64_t id)
+{
+	(void)data;
+	(void)id;
+}
+
+/* Who waits for text must hear of every byte, also of those that nobody will see. */
+Test(events, text_that_is_lost_is_counted, .timeout = 30)
+{
+	static char text[1 << 20];
+	struct shown shown = {.lock = PTHREAD_MUTEX_INITIALIZER, .gate = PTHREAD_MUTEX_INITIALIZER};
+	const struct genie_chan_events callbacks = {wait_at_gate, count_shown, &shown};
+	struct genie_events *events = genie_events_create(&callbacks, nothing_more, NULL);
+
+	pthread_mutex_lock(&shown.gate);
+	cr_assert_eq(genie_events_host_func(events, 1), 0);
+	for (int i = 0; i < 12; i++)
+		genie_events_output(events, text, sizeof(text), false);
+	cr_assert_eq(shown.text, 0, "a host function comes first");
+	cr_assert_gt(shown.lost, 0);
+	cr_assert_lt(shown.lost, 12 * sizeof(text));
+	pthread_mutex_unlock(&shown.gate);
+	genie_events_destroy(events);
+	cr_assert_eq(shown.text + shown.lost, 12 * sizeof(text));
 }
 
 /* Uploads and downloads of its own while others wait for host functions. */
