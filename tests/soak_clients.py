@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -33,6 +34,9 @@ CARELESS = {
     # divides by the occupancy that it was not told
     ("cusparse_matrices", signal.SIGFPE),
 }
+# What a client says that waited ten seconds for a greeting, or a minute for an answer, on a machine
+# that has far too much to do: a clear error. There may be few of them (tests/soak).
+TOO_BUSY = re.compile(r"no device at .*: Connection timed out")
 ALONE_SECONDS = 300.0  # for a client that nobody disturbs, on a machine that is much too small
 ERROR_SECONDS = 60.0   # from the loss of its worker to its end, likewise, and never less than
 ERROR_RUNS = 5         # so many times what the program usually takes: it may do host work first
@@ -267,6 +271,8 @@ class Client:
             wrong = self.soak.known(name, out, seconds if not self.done_to_it else self.usual)
             return ("wrong" if wrong else "done"), wrong
         if not self.done_to_it:
+            if TOO_BUSY.search(self.text(self.err)):
+                return "no session in time", ""
             return "wrong", f"{self.how(status)}:{self.said()}"
         if status > 0:
             return "error", ""
