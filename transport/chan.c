@@ -353,6 +353,22 @@ genie_chan_pinned_base(const struct genie_chan *chan)
 }
 
 int
+genie_chan_host_data(struct genie_chan *chan, const void *addr, size_t len)
+{
+	size_t part;
+	int ret = 0;
+
+	if (!chan->ops->host_data)
+		return 0;
+	for (; len && !ret; addr = (const char *)addr + part, len -= part) {
+		part = len < GENIE_BULK_CHUNK ? len : GENIE_BULK_CHUNK;
+		ret = genie_chan_is_dead(chan) ? -ECONNRESET
+					       : chan->ops->host_data(chan, addr, part);
+	}
+	return ret;
+}
+
+int
 genie_chan_pinned_discard(struct genie_chan *chan, void *addr, size_t len)
 {
 	uint64_t start = (uint64_t)(uintptr_t)addr, end, page = (uint64_t)sysconf(_SC_PAGESIZE);

@@ -121,6 +121,8 @@ struct genie_chan_ops {
 	void (*bulk_cancel)(struct genie_chan *chan, unsigned slot);
 	/* Tells the worker that host function @id has run. */
 	void (*host_done)(struct genie_chan *chan, uint64_t id);
+	/* Sends bytes of the pinned window before that. NULL: the worker sees them anyway. */
+	int (*host_data)(struct genie_chan *chan, const void *addr, size_t len);
 };
 
 struct genie_chan {

@@ -20,6 +20,8 @@ enum genie_frame_type {
 	GENIE_FRAME_HOST_DONE = 6, /* to the worker: uint64_t id; TCP: GENIE_BULK_HOST_DONE */
 	GENIE_FRAME_BYE = 7,       /* to the worker: uint64_t 0; the client closes */
 	GENIE_FRAME_COMPLAINT = 8, /* to the client: text for its standard error */
+	GENIE_FRAME_HOST_DATA = 9, /* TCP, to the client: uint64_t address in the pinned window,
+				      bytes for it; before the host function that reads them */
 };
 
 struct genie_frame {
@@ -42,9 +44,13 @@ _Static_assert(sizeof(struct genie_frame) == 8, "wire");
  */
 #define GENIE_BULK_HOST_DONE UINT32_MAX
 
+/* And what it wrote for a copy of a graph before that: bytes for the pinned window, at the address
+ * in the ticket. */
+#define GENIE_BULK_HOST_DATA (UINT32_MAX - 1)
+
 /* Bulk bytes over TCP, on their own connection, both ways. */
 struct genie_bulk_frame {
-	uint32_t slot;   /* of staging, or GENIE_BULK_HOST_DONE */
+	uint32_t slot;   /* of staging, or GENIE_BULK_HOST_DONE, GENIE_BULK_HOST_DATA */
 	uint32_t len;    /* bytes that follow, at most GENIE_BULK_CHUNK */
 	uint64_t ticket; /* to the client: of the command; to the worker: 0 */
 };

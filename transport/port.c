@@ -201,6 +201,31 @@ genie_port_host_done(struct genie_port *port, uint64_t id)
 	return 0;
 }
 
+bool
+genie_port_in_pinned(const struct genie_port *port, uint64_t addr, size_t len)
+{
+	return addr >= port->pinned_base && addr - port->pinned_base <= port->pinned_size &&
+	       len <= port->pinned_size - (addr - port->pinned_base);
+}
+
+int
+genie_port_host_data(struct genie_port *port, uint64_t addr, size_t len)
+{
+	size_t part;
+	int ret = 0;
+
+	if (!genie_port_in_pinned(port, addr, len))
+		return -EINVAL;
+	for (; len && !ret; addr += part, len -= part) {
+		part = len < GENIE_REPLY_MAX ? len : GENIE_REPLY_MAX;
+		if (genie_port_is_dead(port))
+			return -ECONNRESET;
+		ret = port->ops->send(port, GENIE_FRAME_HOST_DATA, (const void *)(uintptr_t)addr,
+				      part);
+	}
+	return ret;
+}
+
 void
 genie_port_output(struct genie_port *port, const char *text, size_t len, bool is_error)
 {

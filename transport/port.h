@@ -102,6 +102,10 @@ void genie_port_error(struct genie_port *port, const struct genie_async_error *e
 int genie_port_host_func(struct genie_port *port, uint64_t id, void (*done)(void *data),
 			 void *data);
 
+/* Over a network: what is at an address of the pinned window goes to the client, before the host
+ * functions that it is asked for from now on. Shared memory: nothing to do. 0 or negative errno. */
+int genie_port_host_data(struct genie_port *port, uint64_t addr, size_t len);
+
 /* Sends text the device printed, or (@is_error) what the driver says of a kernel that failed. */
 void genie_port_output(struct genie_port *port, const char *text, size_t len, bool is_error);
 

@@ -30,7 +30,8 @@ struct genie_port_ops {
 	int (*reply)(struct genie_port *port, const struct genie_reply *reply, uint32_t lane,
 		     const void *payload);
 	void (*progress)(struct genie_port *port, uint32_t slot, uint64_t ticket);
-	/* One frame to the client; errors come here, too. */
+	/* One frame to the client; errors come here, too. GENIE_FRAME_HOST_DATA: @payload is in
+	 * the pinned window, and its address goes along. */
 	int (*send)(struct genie_port *port, enum genie_frame_type type, const void *payload,
 		    size_t len);
 	/* A staging slot: in waits for the data, out for the slot to be free. */
@@ -69,6 +70,9 @@ genie_port_is_dead(const struct genie_port *port)
 {
 	return atomic_load_explicit(&port->dead, memory_order_seq_cst);
 }
+
+/* Does a range lie in the pinned window? */
+bool genie_port_in_pinned(const struct genie_port *port, uint64_t addr, size_t len);
 
 /* The client says that host function @id has run. 0 or -EPROTO. */
 int genie_port_host_done(struct genie_port *port, uint64_t id);

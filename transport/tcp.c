@@ -405,4 +405,5 @@ const struct genie_chan_ops genie_tcp_ops = {
 	.bulk_up = tcp_bulk_up,
 	.bulk_cancel = tcp_bulk_cancel,
 	.host_done = tcp_host_done,
+	.host_data = tcp_host_data,
 };

@@ -95,6 +95,7 @@ bool tcp_flushed(struct tcp_chan *tcp);
 void *tcp_pump_thread(void *data);
 int tcp_bulk_up(struct genie_chan *chan, unsigned slot, const void *src, size_t len);
 void tcp_host_done(struct genie_chan *chan, uint64_t id);
+int tcp_host_data(struct genie_chan *chan, const void *addr, size_t len);
 
 /* ---- tcp_receive.c ---- */
 

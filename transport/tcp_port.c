@@ -249,6 +249,7 @@ tcp_port_send(struct genie_port *port, enum genie_frame_type type, const void *p
 	struct tcp_port *tcp = tcp_port_of(port);
 	struct genie_frame frame = {.type = type};
 	struct genie_progress call = {.slot = GENIE_FRAME_CALL_SLOT};
+	uint64_t addr = (uint64_t)(uintptr_t)payload;
 
 	/* A host function may look at what was copied before it: it waits for those bytes too. */
 	if (type == GENIE_FRAME_HOST_FUNC && len == sizeof(call.ticket)) {
@@ -256,7 +257,9 @@ tcp_port_send(struct genie_port *port, enum genie_frame_type type, const void *p
 		call.bulk = atomic_load_explicit(&tcp->down_bytes, memory_order_seq_cst);
 		return send_frame(tcp, &frame, &call, sizeof(call), NULL, 0);
 	}
-	return send_frame(tcp_port_of(port), &frame, payload, len, NULL, 0);
+	if (type == GENIE_FRAME_HOST_DATA)
+		return send_frame(tcp, &frame, &addr, sizeof(addr), payload, len);
+	return send_frame(tcp, &frame, payload, len, NULL, 0);
 }
 
 const struct genie_port_ops genie_tcp_port_ops = {

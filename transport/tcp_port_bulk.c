@@ -72,6 +72,17 @@ take_host_done(struct tcp_port *tcp, const struct genie_bulk_frame *head)
 	return false;
 }
 
+/* What the client wrote to pinned memory: at the same place here. False: the session is over. */
+static bool
+take_host_data(struct tcp_port *tcp, const struct genie_bulk_frame *head)
+{
+	if (head->len <= GENIE_BULK_CHUNK &&
+	    genie_port_in_pinned(&tcp->port, head->ticket, head->len))
+		return bulk_read(tcp, (void *)(uintptr_t)head->ticket, head->len);
+	genie_port_die(&tcp->port, -EPROTO, "data for pinned memory that is outside of it");
+	return false;
+}
+
 static void *
 receiver_thread(void *data)
 {
@@ -80,6 +91,11 @@ receiver_thread(void *data)
 	struct tcp_up *up;
 
 	while (bulk_read(tcp, &head, sizeof(head))) {
+		if (head.slot == GENIE_BULK_HOST_DATA) {
+			if (!take_host_data(tcp, &head))
+				break;
+			continue;
+		}
 		if (head.slot == GENIE_BULK_HOST_DONE) {
 			if (!take_host_done(tcp, &head))
 				break;

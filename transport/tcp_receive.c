@@ -74,6 +74,23 @@ take_reply(struct tcp_chan *tcp, const struct genie_frame *frame, const uint8_t 
 	return 0;
 }
 
+/* What the device wrote to pinned memory for a host function that follows. */
+static int
+take_host_data(struct tcp_chan *tcp, const struct genie_frame *frame, const uint8_t *payload)
+{
+	const struct genie_window *pinned = &tcp->chan.pinned_window;
+	uint64_t addr, len = frame->len - sizeof(addr);
+
+	if (frame->len < sizeof(addr))
+		return -EPROTO;
+	memcpy(&addr, payload, sizeof(addr));
+	if (addr < pinned->base || addr - pinned->base > pinned->size ||
+	    len > pinned->size - (addr - pinned->base))
+		return -EPROTO;
+	memcpy((void *)(uintptr_t)addr, payload + sizeof(addr), len);
+	return 0;
+}
+
 static int
 take_frame(struct tcp_chan *tcp, const struct genie_frame *frame, const void *payload)
 {
@@ -102,6 +119,8 @@ take_frame(struct tcp_chan *tcp, const struct genie_frame *frame, const void *pa
 		memcpy(&progress, payload, sizeof(progress));
 		progress.slot = GENIE_FRAME_CALL_SLOT;
 		return take_progress(tcp, &progress);
+	case GENIE_FRAME_HOST_DATA:
+		return take_host_data(tcp, frame, payload);
 	case GENIE_FRAME_OUTPUT:
 	case GENIE_FRAME_COMPLAINT:
 		genie_events_output(tcp->chan.events, payload, frame->len,

@@ -231,3 +231,13 @@ tcp_host_done(struct genie_chan *chan, uint64_t id)
 
 	send_bulk_frame(tcp_of(chan), &head, NULL);
 }
+
+int
+tcp_host_data(struct genie_chan *chan, const void *addr, size_t len)
+{
+	struct genie_bulk_frame head = {.slot = GENIE_BULK_HOST_DATA,
+					.len = (uint32_t)len,
+					.ticket = (uint64_t)(uintptr_t)addr};
+
+	return send_bulk_frame(tcp_of(chan), &head, addr);
+}
