@@ -75,6 +75,7 @@ genie_backend_cpu_open(struct genie_backend *ret, char *err, size_t err_size)
 	genie_cpu_fill_graph(&ret->drv);
 	genie_cpu_fill_nodes(&ret->drv);
 	genie_cpu_fill_exec(&ret->drv);
+	genie_cpu_fill_conditional(&ret->drv);
 	genie_cpu_fill_gemm(&ret->drv);
 	genie_cpu_fill_dense(&ret->drv);
 	genie_cpu_fill_nvml(&ret->nvml);

@@ -80,6 +80,7 @@ struct genie_cpu_module;
 struct genie_cpu_graph;
 struct genie_cpu_node;
 struct genie_cpu_capture;
+struct genie_cpu_condition;
 
 enum genie_cpu_op_kind {
 	GENIE_CPU_OP_EMPTY,
@@ -87,7 +88,8 @@ enum genie_cpu_op_kind {
 	GENIE_CPU_OP_COPY,
 	GENIE_CPU_OP_SET,
 	GENIE_CPU_OP_HOST,
-	GENIE_CPU_OP_GRAPH, /* a child graph */
+	GENIE_CPU_OP_GRAPH,       /* a child graph */
+	GENIE_CPU_OP_CONDITIONAL, /* graphs that run, or do not, as a condition says */
 	GENIE_CPU_OP_EVENT_RECORD,
 	GENIE_CPU_OP_EVENT_WAIT,
 	GENIE_CPU_OP_VALUES, /* waits for and writes of memory */
@@ -101,7 +103,8 @@ struct genie_cpu_kernel_op {
 	uint32_t grid[3], block[3], cluster[3];
 	uint32_t shared;
 	int cooperative;
-	void *params; /* packed; owned by the operation if it was copied */
+	bool cluster_set; /* by the program, not by the kernel itself */
+	void *params;     /* packed; owned by the operation if it was copied */
 	size_t params_size;
 };
 
@@ -117,6 +120,12 @@ struct genie_cpu_op {
 			void *data;
 		} host;
 		struct genie_cpu_graph *graph; /* a copied operation owns a clone */
+		struct {
+			struct genie_cpu_condition *condition;
+			CUgraphConditionalNodeType type;
+			unsigned int size;
+			struct genie_cpu_graph **bodies; /* a copied operation owns clones */
+		} conditional;
 		struct {
 			struct genie_cpu_event *event;
 			uint64_t sequence; /* the recording to make, or to wait for */
@@ -355,6 +364,9 @@ CUresult genie_cpu_values_check(const struct genie_cpu_op *op);
 /* Writes and waits as far as it goes; true: all done. */
 bool genie_cpu_values_advance(struct genie_cpu_op *op);
 
+/* An attribute of a launch or a node; those about speed alone are of no use here. */
+CUresult genie_cpu_kernel_attribute(struct genie_cpu_kernel_op *kernel, CUlaunchAttributeID id,
+				    const CUlaunchAttributeValue *value);
 /* The cluster that the kernel itself asks for, 1x1x1 if none. */
 void genie_cpu_kernel_cluster(struct genie_cpu_kernel_op *kernel);
 /* From CUDA's ways to pass parameters to a packed buffer of the function's size (free with
@@ -393,6 +405,11 @@ CUresult genie_cpu_graph_clone(const struct genie_cpu_graph *graph,
 			       struct genie_cpu_graph **ret_graph);
 /* Runs all nodes in an order their dependencies allow. */
 CUresult genie_cpu_graph_run(struct genie_cpu_graph *graph, struct genie_cpu_context *ctx);
+/* The same as one launch: conditions begin with their defaults. */
+CUresult genie_cpu_graph_launch(struct genie_cpu_graph *graph, struct genie_cpu_context *ctx);
+CUresult genie_cpu_conditional_run(const struct genie_cpu_op *op);
+CUresult genie_cpu_conditional_copy(struct genie_cpu_op *copy, const struct genie_cpu_op *op);
+void genie_cpu_conditional_fini(struct genie_cpu_op *op);
 CUresult genie_cpu_capture_op(struct genie_cpu_stream *stream, const struct genie_cpu_op *op);
 CUresult genie_cpu_capture_record(struct genie_cpu_stream *stream, struct genie_cpu_event *event);
 CUresult genie_cpu_capture_wait(struct genie_cpu_stream *stream, struct genie_cpu_event *event);
@@ -430,6 +447,7 @@ void genie_cpu_fill_capture(struct genie_driver *drv);
 void genie_cpu_fill_graph(struct genie_driver *drv);
 void genie_cpu_fill_nodes(struct genie_driver *drv);
 void genie_cpu_fill_exec(struct genie_driver *drv);
+void genie_cpu_fill_conditional(struct genie_driver *drv);
 void genie_cpu_fill_gemm(struct genie_driver *drv);
 void genie_cpu_fill_dense(struct genie_driver *drv);
 void genie_cpu_fill_nvml(struct genie_nvml *nvml);

@@ -67,6 +67,8 @@ genie_cpu_graph_run(struct genie_cpu_graph *graph, struct genie_cpu_context *ctx
 	return status;
 }
 
+static CUresult sort_bodies(const struct genie_cpu_op *op);
+
 /* Sorts the graph and all child graphs in it, so that a launch cannot fail for that. */
 static CUresult
 sort_all(struct genie_cpu_graph *graph)
@@ -76,6 +78,18 @@ sort_all(struct genie_cpu_graph *graph)
 	for (size_t i = 0; status == CUDA_SUCCESS && i < graph->count; i++)
 		if (graph->nodes[i]->op.kind == GENIE_CPU_OP_GRAPH)
 			status = sort_all(graph->nodes[i]->op.graph);
+		else if (graph->nodes[i]->op.kind == GENIE_CPU_OP_CONDITIONAL)
+			status = sort_bodies(&graph->nodes[i]->op);
+	return status;
+}
+
+static CUresult
+sort_bodies(const struct genie_cpu_op *op)
+{
+	CUresult status = CUDA_SUCCESS;
+
+	for (unsigned int i = 0; status == CUDA_SUCCESS && i < op->conditional.size; i++)
+		status = sort_all(op->conditional.bodies[i]);
 	return status;
 }
 
@@ -335,6 +349,30 @@ cpu_cuGraphNodeGetEnabled(CUgraphExec exec, CUgraphNode handle, unsigned int *en
 	return CUDA_SUCCESS;
 }
 
+static CUgraphExecUpdateResult compare_shapes(const struct genie_cpu_graph *a,
+					      const struct genie_cpu_graph *b,
+					      const struct genie_cpu_node **ret_node);
+
+/* The graphs in two nodes of one kind. */
+static CUgraphExecUpdateResult
+compare_inside(const struct genie_cpu_op *a, const struct genie_cpu_op *b)
+{
+	CUgraphExecUpdateResult result = CU_GRAPH_EXEC_UPDATE_SUCCESS;
+	const struct genie_cpu_node *inner;
+
+	if (a->kind == GENIE_CPU_OP_GRAPH)
+		return compare_shapes(a->graph, b->graph, &inner);
+	if (a->kind != GENIE_CPU_OP_CONDITIONAL)
+		return result;
+	if (a->conditional.type != b->conditional.type ||
+	    a->conditional.size != b->conditional.size)
+		return CU_GRAPH_EXEC_UPDATE_ERROR_PARAMETERS_CHANGED;
+	for (unsigned int i = 0; result == CU_GRAPH_EXEC_UPDATE_SUCCESS && i < a->conditional.size;
+	     i++)
+		result = compare_shapes(a->conditional.bodies[i], b->conditional.bodies[i], &inner);
+	return result;
+}
+
 /* Has @b the shape of @a: the same kinds of nodes, in the same order, behind the same ones? */
 static CUgraphExecUpdateResult
 compare_shapes(const struct genie_cpu_graph *a, const struct genie_cpu_graph *b,
@@ -354,14 +392,10 @@ compare_shapes(const struct genie_cpu_graph *a, const struct genie_cpu_graph *b,
 		for (size_t k = 0; k < x->dep_count; k++)
 			if (x->deps[k].node->index != y->deps[k].node->index)
 				return CU_GRAPH_EXEC_UPDATE_ERROR_TOPOLOGY_CHANGED;
-		if (x->op.kind == GENIE_CPU_OP_GRAPH) {
-			const struct genie_cpu_node *inner;
-			CUgraphExecUpdateResult result =
-				compare_shapes(x->op.graph, y->op.graph, &inner);
+		CUgraphExecUpdateResult result = compare_inside(&x->op, &y->op);
 
-			if (result != CU_GRAPH_EXEC_UPDATE_SUCCESS)
-				return result;
-		}
+		if (result != CU_GRAPH_EXEC_UPDATE_SUCCESS)
+			return result;
 	}
 	*ret_node = NULL;
 	return CU_GRAPH_EXEC_UPDATE_SUCCESS;

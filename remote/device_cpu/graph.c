@@ -104,6 +104,54 @@ check_deps(const struct genie_cpu_graph *graph, struct genie_cpu_node *const *de
 	return status;
 }
 
+/* The graphs in a node. */
+static size_t
+inner_graphs(const struct genie_cpu_op *op, struct genie_cpu_graph *const **ret_graphs)
+{
+	*ret_graphs = op->kind == GENIE_CPU_OP_GRAPH ? &op->graph : op->conditional.bodies;
+	if (op->kind == GENIE_CPU_OP_GRAPH)
+		return 1;
+	return op->kind == GENIE_CPU_OP_CONDITIONAL ? op->conditional.size : 0;
+}
+
+static void
+set_level(struct genie_cpu_graph *graph, unsigned int level)
+{
+	graph->level = level;
+	for (size_t i = 0; i < graph->count; i++) {
+		struct genie_cpu_graph *const *inner;
+		size_t count = inner_graphs(&graph->nodes[i]->op, &inner);
+
+		for (size_t k = 0; k < count; k++)
+			set_level(inner[k], level + 1);
+	}
+}
+
+/* @op, a copy, goes into a node of @graph, unless that would be too deep: then it is freed. */
+static CUresult
+nest(struct genie_cpu_graph *graph, struct genie_cpu_op *op)
+{
+	struct genie_cpu_graph *const *inner;
+	size_t count = inner_graphs(op, &inner);
+	unsigned int depth = 0;
+
+	/* a copy knows how deep it is: it was made from the inside */
+	for (size_t i = 0; i < count; i++)
+		if (inner[i]->depth + 1 > depth)
+			depth = inner[i]->depth + 1;
+	if (graph->level + depth > GENIE_CPU_GRAPH_DEPTH_MAX) {
+		genie_cpu_op_fini(op);
+		return CUDA_ERROR_INVALID_VALUE;
+	}
+	if (depth > graph->depth)
+		graph->depth = depth;
+	for (size_t i = 0; i < count; i++) {
+		inner[i]->is_child = true;
+		set_level(inner[i], graph->level + 1);
+	}
+	return CUDA_SUCCESS;
+}
+
 CUresult
 genie_cpu_graph_add(struct genie_cpu_graph *graph, const struct genie_cpu_op *op,
 		    struct genie_cpu_node *const *deps, const CUgraphEdgeData *edges,
@@ -112,9 +160,6 @@ genie_cpu_graph_add(struct genie_cpu_graph *graph, const struct genie_cpu_op *op
 	CUresult status = check_deps(graph, deps, dep_count);
 	struct genie_cpu_node *node;
 
-	if (status == CUDA_SUCCESS && op->kind == GENIE_CPU_OP_GRAPH &&
-	    op->graph->depth + 1 > GENIE_CPU_GRAPH_DEPTH_MAX)
-		status = CUDA_ERROR_INVALID_VALUE;
 	if (status == CUDA_SUCCESS)
 		status = make_room(graph);
 	if (status != CUDA_SUCCESS)
@@ -124,6 +169,8 @@ genie_cpu_graph_add(struct genie_cpu_graph *graph, const struct genie_cpu_op *op
 		return CUDA_ERROR_OUT_OF_MEMORY;
 	node->deps = calloc(dep_count ? dep_count : 1, sizeof(*node->deps));
 	status = node->deps ? genie_cpu_op_copy(&node->op, op) : CUDA_ERROR_OUT_OF_MEMORY;
+	if (status == CUDA_SUCCESS)
+		status = nest(graph, &node->op);
 	if (status != CUDA_SUCCESS) {
 		free(node->deps);
 		free(node);
@@ -139,11 +186,6 @@ genie_cpu_graph_add(struct genie_cpu_graph *graph, const struct genie_cpu_op *op
 			node->deps[i].data = edges[i];
 	}
 	node->dep_count = dep_count;
-	if (node->op.kind == GENIE_CPU_OP_GRAPH) {
-		node->op.graph->is_child = true;
-		if (node->op.graph->depth + 1 > graph->depth)
-			graph->depth = node->op.graph->depth + 1;
-	}
 	node->index = graph->count;
 	graph->nodes[graph->count++] = node;
 	unsort(graph);
@@ -160,16 +202,31 @@ genie_cpu_node_replace(struct genie_cpu_node *node, const struct genie_cpu_op *o
 
 	if (op->kind != node->op.kind)
 		return CUDA_ERROR_INVALID_VALUE;
-	if (op->kind == GENIE_CPU_OP_GRAPH && op->graph->depth > node->op.graph->depth)
-		return CUDA_ERROR_INVALID_VALUE;
 	status = genie_cpu_op_copy(&copy, op);
+	if (status == CUDA_SUCCESS)
+		status = nest(node->graph, &copy);
 	if (status != CUDA_SUCCESS)
 		return status;
-	if (copy.kind == GENIE_CPU_OP_GRAPH)
-		copy.graph->is_child = true;
+	/* attributes stay as they were */
+	if (copy.kind == GENIE_CPU_OP_KERNEL) {
+		copy.kernel.cooperative = node->op.kernel.cooperative;
+		copy.kernel.cluster_set = node->op.kernel.cluster_set;
+		if (copy.kernel.cluster_set)
+			memcpy(copy.kernel.cluster, node->op.kernel.cluster,
+			       sizeof(copy.kernel.cluster));
+	}
 	genie_cpu_op_fini(&node->op);
 	node->op = copy;
 	return CUDA_SUCCESS;
+}
+
+void
+genie_cpu_node_take_child(struct genie_cpu_node *node, struct genie_cpu_graph *child)
+{
+	genie_cpu_graph_unref(node->op.graph);
+	node->op.graph = child;
+	child->is_child = true;
+	set_level(child, node->graph->level + 1);
 }
 
 CUresult
@@ -461,6 +518,9 @@ cpu_cuGraphNodeGetType(CUgraphNode handle, CUgraphNodeType *type)
 		return CUDA_SUCCESS;
 	case GENIE_CPU_OP_GRAPH:
 		*type = CU_GRAPH_NODE_TYPE_GRAPH;
+		return CUDA_SUCCESS;
+	case GENIE_CPU_OP_CONDITIONAL:
+		*type = CU_GRAPH_NODE_TYPE_CONDITIONAL;
 		return CUDA_SUCCESS;
 	case GENIE_CPU_OP_EVENT_RECORD:
 		*type = CU_GRAPH_NODE_TYPE_EVENT_RECORD;

@@ -4,7 +4,7 @@
 
 #include "remote/device_cpu/cpu.h"
 
-/* Child graphs in child graphs, at most: running them is recursive. */
+/* Graphs in nodes of graphs, at most: running them is recursive. */
 #define GENIE_CPU_GRAPH_DEPTH_MAX 64
 
 struct genie_cpu_edge {
@@ -30,7 +30,8 @@ struct genie_cpu_graph {
 	uint32_t magic;
 	unsigned int refs;
 	bool is_child;                 /* belongs to a node: nobody else may destroy it */
-	unsigned int depth;            /* levels of child graphs in it */
+	unsigned int depth;            /* levels of graphs in its nodes, when they were added */
+	unsigned int level;            /* how many nodes it is in */
 	struct genie_cpu_node **nodes; /* in the order they were added */
 	size_t count, capacity;
 	size_t *order; /* indices, sorted by dependency; NULL: not known */
@@ -55,6 +56,8 @@ struct genie_cpu_graph *genie_cpu_graph_new(void);
 CUresult genie_cpu_graph_add(struct genie_cpu_graph *graph, const struct genie_cpu_op *op,
 			     struct genie_cpu_node *const *deps, const CUgraphEdgeData *edges,
 			     size_t dep_count, struct genie_cpu_node **ret_node);
+/* The node's graph is @child itself from now on, and not a copy of it. */
+void genie_cpu_node_take_child(struct genie_cpu_node *node, struct genie_cpu_graph *child);
 /* Sorts the nodes, if they are not. CUDA_ERROR_INVALID_VALUE: there is a cycle. */
 CUresult genie_cpu_graph_sort(struct genie_cpu_graph *graph);
 /* Gives the node another operation (a copy of it) of the same kind. */
@@ -71,6 +74,9 @@ CUresult genie_cpu_op_from_event(struct genie_cpu_op *ret_op, enum genie_cpu_op_
 				 CUevent event);
 CUresult genie_cpu_op_from_values(struct genie_cpu_op *ret_op,
 				  const CUDA_BATCH_MEM_OP_NODE_PARAMS *params);
+/* conditional.c: with empty bodies of its own. */
+CUresult genie_cpu_op_from_conditional(struct genie_cpu_op *ret_op,
+				       const CUDA_CONDITIONAL_NODE_PARAMS *params);
 /* The same from the struct that says its kind itself. */
 CUresult genie_cpu_op_from_node(struct genie_cpu_op *ret_op, const CUgraphNodeParams *params);
 /* Frees what one of the above allocated. */

@@ -251,38 +251,45 @@ record_after(CUevent event, CUstream stream)
 	return event ? genie_cpu.backend->drv.cuEventRecord(event, stream) : CUDA_SUCCESS;
 }
 
-/* Reads a launch's attributes; those about speed alone are of no use here. */
+CUresult
+genie_cpu_kernel_attribute(struct genie_cpu_kernel_op *kernel, CUlaunchAttributeID id,
+			   const CUlaunchAttributeValue *value)
+{
+	switch ((int)id) {
+	case CU_LAUNCH_ATTRIBUTE_COOPERATIVE:
+		kernel->cooperative = value->cooperative != 0;
+		return CUDA_SUCCESS;
+	case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION:
+		kernel->cluster[0] = value->clusterDim.x;
+		kernel->cluster[1] = value->clusterDim.y;
+		kernel->cluster[2] = value->clusterDim.z;
+		kernel->cluster_set = true;
+		return CUDA_SUCCESS;
+	case CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE:
+		return CUDA_ERROR_NOT_SUPPORTED;
+	default:
+		return (unsigned int)id < CU_LAUNCH_ATTRIBUTE_MAX ? CUDA_SUCCESS
+								  : CUDA_ERROR_INVALID_VALUE;
+	}
+}
+
+/* Reads a launch's attributes. */
 static CUresult
 read_attributes(const CUlaunchConfig *config, struct genie_cpu_kernel_op *kernel,
 		CUevent *ret_event)
 {
-	for (unsigned int i = 0; i < config->numAttrs; i++) {
+	CUresult status = CUDA_SUCCESS;
+
+	for (unsigned int i = 0; i < config->numAttrs && status == CUDA_SUCCESS; i++) {
 		const CUlaunchAttributeValue *value = &config->attrs[i].value;
 
-		switch ((int)config->attrs[i].id) {
-		case CU_LAUNCH_ATTRIBUTE_COOPERATIVE:
-			kernel->cooperative = value->cooperative != 0;
-			break;
-		case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION:
-			kernel->cluster[0] = value->clusterDim.x;
-			kernel->cluster[1] = value->clusterDim.y;
-			kernel->cluster[2] = value->clusterDim.z;
-			break;
-		case CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT:
+		if ((int)config->attrs[i].id == CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_EVENT)
 			*ret_event = value->programmaticEvent.event;
-			break;
-		case CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT:
+		else if ((int)config->attrs[i].id == CU_LAUNCH_ATTRIBUTE_LAUNCH_COMPLETION_EVENT)
 			*ret_event = value->launchCompletionEvent.event;
-			break;
-		case CU_LAUNCH_ATTRIBUTE_DEVICE_UPDATABLE_KERNEL_NODE:
-			return CUDA_ERROR_NOT_SUPPORTED;
-		default:
-			if ((unsigned int)config->attrs[i].id >= CU_LAUNCH_ATTRIBUTE_MAX)
-				return CUDA_ERROR_INVALID_VALUE;
-			break;
-		}
+		status = genie_cpu_kernel_attribute(kernel, config->attrs[i].id, value);
 	}
-	return CUDA_SUCCESS;
+	return status;
 }
 
 static CUresult

@@ -130,6 +130,8 @@ genie_cpu_op_from_node(struct genie_cpu_op *ret_op, const CUgraphNodeParams *par
 	case CU_GRAPH_NODE_TYPE_BATCH_MEM_OP:
 		memcpy(&values, &params->memOp, sizeof(values));
 		return genie_cpu_op_from_values(ret_op, &values);
+	case CU_GRAPH_NODE_TYPE_CONDITIONAL:
+		return genie_cpu_op_from_conditional(ret_op, &params->conditional);
 	default:
 		return CUDA_ERROR_NOT_SUPPORTED;
 	}
@@ -138,6 +140,8 @@ genie_cpu_op_from_node(struct genie_cpu_op *ret_op, const CUgraphNodeParams *par
 void
 genie_cpu_op_release(struct genie_cpu_op *op)
 {
+	if (op->kind == GENIE_CPU_OP_CONDITIONAL)
+		genie_cpu_conditional_fini(op);
 	if (op->kind == GENIE_CPU_OP_KERNEL)
 		free(op->kernel.params);
 	*op = (struct genie_cpu_op){.kind = GENIE_CPU_OP_EMPTY};
@@ -263,8 +267,17 @@ cpu_cuGraphAddNode_v2(CUgraphNode *node, CUgraph graph, const CUgraphNode *deps,
 {
 	struct genie_cpu_op op;
 	CUresult made = genie_cpu_op_from_node(&op, params);
+	CUresult status = add(node, graph, deps, data, count, made, &op);
 
-	return add(node, graph, deps, data, count, made, &op);
+	if (status == CUDA_SUCCESS && params->type == CU_GRAPH_NODE_TYPE_GRAPH &&
+	    params->graph.ownership == CU_GRAPH_CHILD_GRAPH_OWNERSHIP_MOVE)
+		genie_cpu_node_take_child(genie_cpu_node_get(*node),
+					  genie_cpu_graph_get(params->graph.graph));
+	/* the array of bodies is the node's own */
+	if (status == CUDA_SUCCESS && params->type == CU_GRAPH_NODE_TYPE_CONDITIONAL)
+		params->conditional.phGraph_out =
+			(CUgraph *)genie_cpu_node_get(*node)->op.conditional.bodies;
+	return status;
 }
 
 static CUresult
@@ -501,6 +514,26 @@ cpu_cuGraphNodeSetParams(CUgraphNode node, CUgraphNodeParams *params)
 	return change(node, made, &op);
 }
 
+/* What cannot be is refused when it is set, as long as nobody knows where the node will run. */
+static CUresult
+cpu_cuGraphKernelNodeSetAttribute(CUgraphNode handle, CUkernelNodeAttrID id,
+				  const CUkernelNodeAttrValue *value)
+{
+	struct genie_cpu_node *node = get_kind(handle, GENIE_CPU_OP_KERNEL);
+	struct genie_cpu_kernel_op kernel;
+	CUresult status;
+
+	if (!node || !value)
+		return CUDA_ERROR_INVALID_VALUE;
+	kernel = node->op.kernel;
+	status = genie_cpu_kernel_attribute(&kernel, id, value);
+	if (status == CUDA_SUCCESS)
+		status = genie_cpu_kernel_check(NULL, &kernel);
+	if (status == CUDA_SUCCESS)
+		node->op.kernel = kernel;
+	return status;
+}
+
 void
 genie_cpu_fill_nodes(struct genie_driver *drv)
 {
@@ -531,4 +564,5 @@ genie_cpu_fill_nodes(struct genie_driver *drv)
 	drv->cuGraphEventWaitNodeSetEvent = cpu_cuGraphEventWaitNodeSetEvent;
 	drv->cuGraphBatchMemOpNodeSetParams = cpu_cuGraphBatchMemOpNodeSetParams;
 	drv->cuGraphNodeSetParams = cpu_cuGraphNodeSetParams;
+	drv->cuGraphKernelNodeSetAttribute = cpu_cuGraphKernelNodeSetAttribute;
 }

@@ -24,6 +24,7 @@ genie_cpu_op_check(const struct genie_cpu_op *op)
 		return op->host.fn ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 	case GENIE_CPU_OP_EMPTY:
 	case GENIE_CPU_OP_GRAPH:
+	case GENIE_CPU_OP_CONDITIONAL:
 	case GENIE_CPU_OP_EVENT_RECORD:
 	case GENIE_CPU_OP_EVENT_WAIT:
 	case GENIE_CPU_OP_FREE:
@@ -84,7 +85,9 @@ genie_cpu_op_run(const struct genie_cpu_op *op)
 		op->host.fn(op->host.data);
 		return CUDA_SUCCESS;
 	case GENIE_CPU_OP_GRAPH:
-		return genie_cpu_graph_run(op->graph, op->ctx);
+		return genie_cpu_graph_launch(op->graph, op->ctx);
+	case GENIE_CPU_OP_CONDITIONAL:
+		return genie_cpu_conditional_run(op);
 	case GENIE_CPU_OP_EVENT_RECORD:
 		record_event(op->event.event, op->event.sequence);
 		return CUDA_SUCCESS;
@@ -145,6 +148,13 @@ genie_cpu_op_copy(struct genie_cpu_op *ret_op, const struct genie_cpu_op *op)
 			return status;
 		break;
 	}
+	case GENIE_CPU_OP_CONDITIONAL: {
+		CUresult status = genie_cpu_conditional_copy(&copy, op);
+
+		if (status != CUDA_SUCCESS)
+			return status;
+		break;
+	}
 	case GENIE_CPU_OP_EVENT_RECORD:
 	case GENIE_CPU_OP_EVENT_WAIT:
 		genie_cpu_event_ref(op->event.event);
@@ -175,6 +185,9 @@ genie_cpu_op_fini(struct genie_cpu_op *op)
 		break;
 	case GENIE_CPU_OP_GRAPH:
 		genie_cpu_graph_unref(op->graph);
+		break;
+	case GENIE_CPU_OP_CONDITIONAL:
+		genie_cpu_conditional_fini(op);
 		break;
 	case GENIE_CPU_OP_EVENT_RECORD:
 	case GENIE_CPU_OP_EVENT_WAIT:

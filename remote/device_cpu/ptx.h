@@ -193,6 +193,15 @@ void ptx_bounds_freed(uint64_t base);
 /* Nothing of it is there any more. */
 void ptx_bounds_forget(uint64_t base, uint64_t size);
 
+/*
+ * A condition that kernels set by cudaGraphSetConditional: its handle is made known before and
+ * forgotten when nothing can set it any more. Thread-safe. An unknown one reads as 0.
+ */
+int ptx_condition_bind(uint64_t handle); /* 0, or -1: out of memory */
+void ptx_condition_unbind(uint64_t handle);
+int ptx_condition_set(uint64_t handle, uint32_t value); /* -1: no such condition */
+uint32_t ptx_condition_get(uint64_t handle);
+
 /* Threads used (GENIE_CPU_THREADS, default: all cores). */
 int ptx_threads(void);
 

@@ -469,3 +469,63 @@ Test(device_cpu_graph, children_are_not_endless)
 	}
 	ok(drv->cuGraphDestroy(inner));
 }
+
+/* Not through the graphs in nodes either, nor through conditions. */
+Test(device_cpu_graph, nesting_is_not_endless)
+{
+	CUgraphNodeParams params = {.type = CU_GRAPH_NODE_TYPE_CONDITIONAL};
+	CUgraph graph, at, empty;
+	CUgraphNode node;
+	int depth = 0;
+
+	ok(drv->cuGraphCreate(&graph, 0));
+	ok(drv->cuGraphCreate(&empty, 0));
+	for (at = graph; drv->cuGraphAddChildGraphNode(&node, at, NULL, 0, empty) == CUDA_SUCCESS;
+	     depth++) {
+		cr_assert_lt(depth, 1000);
+		ok(drv->cuGraphChildGraphNodeGetGraph(node, &at));
+	}
+	cr_assert_gt(depth, 10);
+	/* such a graph in another one is too deep */
+	cr_assert_eq(drv->cuGraphAddChildGraphNode(&node, empty, NULL, 0, graph),
+		     CUDA_ERROR_INVALID_VALUE);
+	ok(drv->cuGraphDestroy(graph));
+	ok(drv->cuGraphCreate(&graph, 0));
+	ok(drv->cuGraphConditionalHandleCreate(&params.conditional.handle, graph, NULL, 0, 0));
+	params.conditional.type = CU_GRAPH_COND_TYPE_IF;
+	params.conditional.size = 1;
+	depth = 0;
+	for (at = graph; drv->cuGraphAddNode_v2(&node, at, NULL, NULL, 0, &params) == CUDA_SUCCESS;
+	     depth++) {
+		cr_assert_lt(depth, 1000);
+		at = params.conditional.phGraph_out[0];
+	}
+	cr_assert_gt(depth, 10);
+	ok(drv->cuGraphDestroy(graph));
+	ok(drv->cuGraphDestroy(empty));
+}
+
+/* A graph that moves into a node is that node's from then on: no copy of it. */
+Test(device_cpu_graph, children_that_move)
+{
+	CUgraphNodeParams params = {.type = CU_GRAPH_NODE_TYPE_GRAPH};
+	CUdeviceptr a = device_memory(4);
+	CUgraph parent, child, inside;
+	CUgraphNode node;
+	CUgraphExec exec;
+
+	ok(drv->cuGraphCreate(&parent, 0));
+	ok(drv->cuGraphCreate(&child, 0));
+	params.graph.graph = child;
+	params.graph.ownership = CU_GRAPH_CHILD_GRAPH_OWNERSHIP_MOVE;
+	ok(drv->cuGraphAddNode_v2(&node, parent, NULL, NULL, 0, &params));
+	ok(drv->cuGraphChildGraphNodeGetGraph(node, &inside));
+	cr_assert_eq(inside, child);
+	cr_assert_eq(drv->cuGraphDestroy(child), CUDA_ERROR_INVALID_VALUE);
+	add_mix(child, NULL, 0, a, 5);
+	exec = instantiate(parent);
+	ok(drv->cuGraphDestroy(parent));
+	ok(drv->cuGraphLaunch(exec, NULL));
+	cr_assert_eq(read_u32(a), 5);
+	ok(drv->cuGraphExecDestroy(exec));
+}

@@ -1,4 +1,5 @@
-/* The functions that the machine supplies: vprintf, __assertfail, malloc, free. */
+/* The functions that the machine supplies: vprintf, __assertfail, malloc, free,
+ * cudaGraphSetConditional. */
 #include <ctype.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -405,6 +406,17 @@ ptx_builtin_call(struct ptx_warp *w, const struct ptx_insn *insn, struct ptx_fun
 	case PTX_BUILTIN_SUCCESS:
 		for (uint32_t rest = w->mask; rest; rest &= rest - 1)
 			set_result(w, call, (uint32_t)__builtin_ctz(rest), 0);
+		break;
+	case PTX_BUILTIN_SET_CONDITION:
+		for (uint32_t rest = w->mask; rest; rest &= rest - 1) {
+			uint32_t lane = (uint32_t)__builtin_ctz(rest);
+			uint64_t handle = argument(w, call, 0, lane);
+
+			if (ptx_condition_set(handle, (uint32_t)argument(w, call, 1, lane)))
+				return ptx_fault(w, insn, PTX_FAULT_ADDRESS, lane, handle,
+						 "0x%llx is not the handle of a condition",
+						 (unsigned long long)handle);
+		}
 		break;
 	case PTX_BUILTIN_NONE:
 		break;

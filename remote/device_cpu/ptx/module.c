@@ -156,6 +156,8 @@ find_builtin(struct ptx_word name)
 		return PTX_BUILTIN_MALLOC;
 	if (ptx_word_is(name, "free"))
 		return PTX_BUILTIN_FREE;
+	if (ptx_word_is(name, "cudaGraphSetConditional"))
+		return PTX_BUILTIN_SET_CONDITION;
 	return find_runtime(name);
 }
 

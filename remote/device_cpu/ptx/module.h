@@ -50,6 +50,7 @@ enum ptx_builtin {
 	PTX_BUILTIN_LAUNCH,
 	PTX_BUILTIN_MAKE_HANDLE, /* of a stream or an event: everything is in order anyway */
 	PTX_BUILTIN_SUCCESS,
+	PTX_BUILTIN_SET_CONDITION,
 };
 
 enum ptx_code_state {
