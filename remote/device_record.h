@@ -29,8 +29,9 @@ struct record_graph {
 /* What streams capture together: each that waits for an event of it takes part. */
 struct record_capture {
 	unsigned int refs; /* streams and events that know it */
-	bool ended;
-	struct record_graph *graph; /* the program's, once it has ended */
+	bool ended, given;
+	struct record_graph *graph; /* the program's, once it has ended or if it was given */
+	CUgraphNode last;           /* the last node, NULL = none yet */
 };
 
 struct record_stream {

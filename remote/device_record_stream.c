@@ -25,7 +25,7 @@ capture_unref(struct record_capture *capture)
 	if (!capture || --capture->refs)
 		return;
 	/* nobody can end it any more */
-	if (!capture->ended)
+	if (!capture->ended && !capture->given)
 		free(capture->graph);
 	free(capture);
 }
@@ -51,8 +51,10 @@ record_count(CUstream handle)
 {
 	struct record_stream *stream = get_stream(handle);
 
-	if (is_capturing(stream))
+	if (is_capturing(stream)) {
 		stream->capture->graph->nodes++;
+		stream->capture->last = (CUgraphNode)record_new_handle();
+	}
 	return CUDA_SUCCESS;
 }
 
@@ -129,6 +131,20 @@ record_cuStreamBeginCapture_v2(CUstream handle)
 }
 
 static CUresult
+record_cuStreamBeginCaptureToGraph(CUstream handle, CUgraph graph)
+{
+	CUresult status = record_cuStreamBeginCapture_v2(handle);
+	struct record_capture *capture = get_stream(handle)->capture;
+
+	if (status != CUDA_SUCCESS)
+		return status;
+	free(capture->graph);
+	capture->graph = (struct record_graph *)graph;
+	capture->given = true;
+	return CUDA_SUCCESS;
+}
+
+static CUresult
 record_cuStreamEndCapture(CUstream handle, CUgraph *graph)
 {
 	struct record_stream *stream = get_stream(handle);
@@ -189,13 +205,30 @@ record_cuStreamWaitEvent(CUstream stream_handle, CUevent handle)
 	return CUDA_SUCCESS;
 }
 
-/* All versions: id is the third argument; what else they have is left as it is. */
+/* The other versions: id is the third argument; what else they have is left as it is. */
 static CUresult
 record_cuStreamGetCaptureInfo(CUstream handle, CUstreamCaptureStatus *status, cuuint64_t *id)
 {
 	if (id)
 		*id = (cuuint64_t)(uintptr_t)get_stream(handle)->capture;
 	return record_cuStreamIsCapturing(handle, status);
+}
+
+static CUresult
+record_cuStreamGetCaptureInfo_v2(CUstream handle, CUstreamCaptureStatus *status, cuuint64_t *id,
+				 CUgraph *graph, const CUgraphNode **nodes, size_t *count)
+{
+	struct record_stream *stream = get_stream(handle);
+
+	if (is_capturing(stream)) {
+		if (graph)
+			*graph = (CUgraph)stream->capture->graph;
+		if (nodes)
+			*nodes = &stream->capture->last;
+		if (count)
+			*count = stream->capture->last != NULL;
+	}
+	return record_cuStreamGetCaptureInfo(handle, status, id);
 }
 
 static CUresult
@@ -253,6 +286,52 @@ add_node(CUgraphNode *ret_node, CUgraph graph)
 {
 	((struct record_graph *)graph)->nodes++;
 	*ret_node = (CUgraphNode)record_new_handle();
+	return CUDA_SUCCESS;
+}
+
+/* Bodies go with the process: nobody says when the node does. */
+static CUresult
+record_cuGraphAddNode_v2(CUgraphNode *ret_node, CUgraph graph, const CUgraphNode *nodes,
+			 const CUgraphEdgeData *data, size_t count, CUgraphNodeParams *params)
+{
+	CUgraph *bodies;
+
+	(void)nodes;
+	(void)data;
+	(void)count;
+	if (params->type != CU_GRAPH_NODE_TYPE_CONDITIONAL)
+		return add_node(ret_node, graph);
+	bodies = calloc(params->conditional.size, sizeof(*bodies));
+	if (!bodies)
+		return CUDA_ERROR_OUT_OF_MEMORY;
+	for (unsigned int i = 0; i < params->conditional.size; i++)
+		if (record_cuGraphCreate(&bodies[i]) != CUDA_SUCCESS)
+			return CUDA_ERROR_OUT_OF_MEMORY;
+	params->conditional.phGraph_out = bodies;
+	return add_node(ret_node, graph);
+}
+
+static CUresult
+record_cuGraphConditionalHandleCreate(CUgraphConditionalHandle *ret_handle)
+{
+	*ret_handle = (CUgraphConditionalHandle)(uintptr_t)record_new_handle();
+	return CUDA_SUCCESS;
+}
+
+/* The graph in a node: nothing is known of it. */
+static CUresult
+record_cuGraphChildGraphNodeGetGraph(CUgraphNode node, CUgraph *ret_graph)
+{
+	(void)node;
+	return record_cuGraphCreate(ret_graph);
+}
+
+static CUresult
+record_cuGraphExecUpdate_v2(CUgraphExec exec, CUgraph graph, CUgraphExecUpdateResultInfo *info)
+{
+	(void)exec;
+	(void)graph;
+	*info = (CUgraphExecUpdateResultInfo){.result = CU_GRAPH_EXEC_UPDATE_SUCCESS};
 	return CUDA_SUCCESS;
 }
 
@@ -474,11 +553,11 @@ fill_streams(struct genie_driver *drv)
 	drv->cuStreamGetId = record_cuStreamGetId;
 	SET(cuStreamBeginCapture, record_cuStreamBeginCapture_v2);
 	SET(cuStreamBeginCapture_v2, record_cuStreamBeginCapture_v2);
-	SET(cuStreamBeginCaptureToGraph, record_not_supported);
+	SET(cuStreamBeginCaptureToGraph, record_cuStreamBeginCaptureToGraph);
 	drv->cuStreamEndCapture = record_cuStreamEndCapture;
 	drv->cuStreamIsCapturing = record_cuStreamIsCapturing;
 	SET(cuStreamGetCaptureInfo, record_cuStreamGetCaptureInfo);
-	SET(cuStreamGetCaptureInfo_v2, record_cuStreamGetCaptureInfo);
+	drv->cuStreamGetCaptureInfo_v2 = record_cuStreamGetCaptureInfo_v2;
 	SET(cuStreamGetCaptureInfo_v3, record_cuStreamGetCaptureInfo);
 	drv->cuThreadExchangeStreamCaptureMode = record_cuThreadExchangeStreamCaptureMode;
 	drv->cuLaunchHostFunc = record_cuLaunchHostFunc;
@@ -508,7 +587,10 @@ fill_graphs(struct genie_driver *drv)
 	SET(cuGraphAddEventRecordNode, add_node);
 	SET(cuGraphAddEventWaitNode, add_node);
 	SET(cuGraphAddNode, add_node);
-	SET(cuGraphAddNode_v2, add_node);
+	drv->cuGraphAddNode_v2 = record_cuGraphAddNode_v2;
+	SET(cuGraphConditionalHandleCreate, record_cuGraphConditionalHandleCreate);
+	drv->cuGraphChildGraphNodeGetGraph = record_cuGraphChildGraphNodeGetGraph;
+	drv->cuGraphExecUpdate_v2 = record_cuGraphExecUpdate_v2;
 	SET(cuGraphNodeFindInClone, record_create);
 	SET(cuGraphInstantiateWithFlags, record_create);
 	SET(cuGraphInstantiateWithParams, record_create);
