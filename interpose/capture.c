@@ -1,34 +1,22 @@
 /*
- * Stream capture: which streams are captured, by what, and what a program may not do meanwhile.
- *
- * The worker captures in relaxed mode, always: all threads of the program share its one issuing
- * thread, so the modes of CUDA, which are about threads, are applied here.
+ * Stream capture: which streams are captured into which graph, what their next node comes after,
+ * and what a program may not do meanwhile. What is captured becomes a node (capture_op.c); the
+ * worker hears of nodes only, and never captures.
  */
 #include "interpose/capture.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "interpose/ctx.h"
 
-/* One capture sequence: its origin stream and the streams that joined it through events. */
-struct genie_capture {
-	struct genie_capture *next;
-	struct genie_stream *origin;
-	struct genie_stream *members;      /* linked by capture_next; the origin is one */
-	const struct genie_thread *thread; /* that began it; compared, never followed */
-	CUstreamCaptureMode mode;
-	uint64_t id;
-	bool invalid;
-	bool into_graph; /* cuStreamBeginCaptureToGraph: the graph exists already */
-};
+/* Of captures that go on: lets every call outside of them leave at the first load. */
+_Atomic int genie_captures;
 
-/* Guards the list, its members, and the capture fields of streams (stream->capture is written
- * under it and read without). */
-static pthread_mutex_t capture_lock = PTHREAD_MUTEX_INITIALIZER;
+/* Guarded by the graph lock, as are the capture fields of streams and events (stream->capture is
+ * written under it and read without). */
 static struct genie_capture *captures;
 static uint64_t last_id;
-/* Length of the list: lets every call outside captures leave at the first load. */
-_Atomic int genie_capture_count;
 
 bool
 genie_stream_capturing(const struct genie_stream *stream)
@@ -40,7 +28,60 @@ genie_stream_capturing(const struct genie_stream *stream)
 static bool
 captures_none(void)
 {
-	return atomic_load_explicit(&genie_capture_count, memory_order_relaxed) == 0;
+	return atomic_load_explicit(&genie_captures, memory_order_relaxed) == 0;
+}
+
+/* ---- what comes before the next node ---- */
+
+void
+genie_capture_deps_fini(struct genie_capture_deps *deps)
+{
+	free(deps->nodes);
+	free(deps->data);
+	*deps = (struct genie_capture_deps){0};
+}
+
+static size_t
+deps_find(const struct genie_capture_deps *deps, CUgraphNode node, const CUgraphEdgeData *data)
+{
+	size_t i = 0;
+
+	while (i < deps->count &&
+	       (deps->nodes[i] != node || memcmp(&deps->data[i], data, sizeof(*data)) != 0))
+		i++;
+	return i;
+}
+
+CUresult
+genie_capture_deps_set(struct genie_capture_deps *deps, const CUgraphNode *nodes,
+		       const CUgraphEdgeData *data, size_t count, bool add)
+{
+	struct genie_capture_deps list = {0};
+	const CUgraphEdgeData plain = {0};
+	size_t kept = add ? deps->count : 0;
+
+	list.nodes = calloc(kept + count + 1, sizeof(*list.nodes));
+	list.data = calloc(kept + count + 1, sizeof(*list.data));
+	if (!list.nodes || !list.data) {
+		genie_capture_deps_fini(&list);
+		return CUDA_ERROR_OUT_OF_MEMORY;
+	}
+	if (kept) {
+		memcpy(list.nodes, deps->nodes, kept * sizeof(*list.nodes));
+		memcpy(list.data, deps->data, kept * sizeof(*list.data));
+	}
+	list.count = kept;
+	for (size_t i = 0; i < count; i++) {
+		const CUgraphEdgeData *edge = data ? &data[i] : &plain;
+
+		if (deps_find(&list, nodes[i], edge) < list.count)
+			continue;
+		list.nodes[list.count] = nodes[i];
+		list.data[list.count++] = *edge;
+	}
+	genie_capture_deps_fini(deps);
+	*deps = list;
+	return CUDA_SUCCESS;
 }
 
 /* ---- state changes ---- */
@@ -67,12 +108,13 @@ stream_leave_locked(struct genie_stream *stream)
 		link = &(*link)->capture_next;
 	*link = stream->capture_next;
 	stream->capturing = NULL;
+	genie_capture_deps_fini(&stream->capture_deps);
 	atomic_store_explicit(&stream->capture, CU_STREAM_CAPTURE_STATUS_NONE,
 			      memory_order_release);
 }
 
-static void
-capture_invalidate_locked(struct genie_capture *capture)
+void
+genie_capture_invalidate_locked(struct genie_capture *capture)
 {
 	capture->invalid = true;
 	for (struct genie_stream *stream = capture->members; stream; stream = stream->capture_next)
@@ -90,8 +132,33 @@ capture_end_locked(struct genie_capture *capture)
 	while (*link != capture)
 		link = &(*link)->next;
 	*link = capture->next;
-	atomic_fetch_sub_explicit(&genie_capture_count, 1, memory_order_relaxed);
+	capture->graph->captures--;
+	atomic_fetch_sub_explicit(&genie_captures, 1, memory_order_relaxed);
 	free(capture);
+}
+
+/* Ends it without a graph. */
+static void
+capture_discard_locked(struct genie_capture *capture)
+{
+	struct genie_graph *graph = capture->graph;
+	bool given = capture->given;
+
+	capture_end_locked(capture);
+	if (!given)
+		(void)genie_graph_destroy_locked(graph);
+}
+
+void
+genie_capture_forget_graph_locked(const struct genie_graph *graph)
+{
+	struct genie_capture *capture, *next;
+
+	for (capture = captures; capture; capture = next) {
+		next = capture->next;
+		if (capture->graph == graph)
+			capture_end_locked(capture);
+	}
 }
 
 static struct genie_capture *
@@ -128,13 +195,13 @@ genie_capture_forbids(void)
 
 	if (captures_none())
 		return CUDA_SUCCESS;
-	pthread_mutex_lock(&capture_lock);
+	genie_graph_take();
 	for (struct genie_capture *capture = captures; capture; capture = capture->next)
 		if (capture_forbids(capture, thread)) {
-			capture_invalidate_locked(capture);
+			genie_capture_invalidate_locked(capture);
 			status = CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
 		}
-	pthread_mutex_unlock(&capture_lock);
+	genie_graph_unlock();
 	return status;
 }
 
@@ -154,9 +221,9 @@ capture_blocks_legacy(const struct genie_ctx *ctx)
 {
 	bool blocks;
 
-	pthread_mutex_lock(&capture_lock);
+	genie_graph_take();
 	blocks = capture_blocking_locked(ctx) != NULL;
-	pthread_mutex_unlock(&capture_lock);
+	genie_graph_unlock();
 	return blocks;
 }
 
@@ -168,111 +235,121 @@ genie_capture_forbids_stream(struct genie_stream *stream)
 
 	if (captures_none())
 		return CUDA_SUCCESS;
-	pthread_mutex_lock(&capture_lock);
+	genie_graph_take();
 	capture = stream->capturing;
 	if (capture)
 		status = CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
 	else if (stream->legacy && (capture = capture_blocking_locked(stream->object.ctx)))
 		status = CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
 	if (capture)
-		capture_invalidate_locked(capture);
-	pthread_mutex_unlock(&capture_lock);
+		genie_capture_invalidate_locked(capture);
+	genie_graph_unlock();
 	return status;
 }
 
-CUresult
+struct genie_capture_entry
 genie_capture_enter_slow(struct genie_stream *stream)
 {
-	struct genie_capture *capture;
-	CUresult status = CUDA_SUCCESS;
+	struct genie_capture_entry entry = {CUDA_SUCCESS, false};
+	struct genie_capture *blocking;
 
-	pthread_mutex_lock(&capture_lock);
-	if (stream->capturing && stream->capturing->invalid) {
-		status = CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
-	} else if (stream->legacy && (capture = capture_blocking_locked(stream->object.ctx))) {
-		capture_invalidate_locked(capture);
-		status = CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
+	genie_graph_take();
+	if (stream->capturing) {
+		entry.captured = !stream->capturing->invalid;
+		if (stream->capturing->invalid)
+			entry.status = CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
+	} else if (stream->legacy && (blocking = capture_blocking_locked(stream->object.ctx))) {
+		genie_capture_invalidate_locked(blocking);
+		entry.status = CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
 	}
-	pthread_mutex_unlock(&capture_lock);
-	return status;
+	genie_graph_unlock();
+	return entry;
 }
 
 /* ---- events carry a capture from stream to stream ---- */
 
 CUresult
-genie_capture_record_event(struct genie_stream *stream, struct genie_event *event,
-			   unsigned int flags)
+genie_capture_record_event(struct genie_stream *stream, struct genie_event *event)
 {
-	if (!genie_stream_capturing(stream))
-		return CUDA_SUCCESS;
-	/* An external record is a node of the graph: each launch records the event for real. */
-	if (flags & CU_EVENT_RECORD_EXTERNAL) {
-		atomic_store_explicit(&event->capture_id, 0, memory_order_relaxed);
-		atomic_store_explicit(&event->remote, true, memory_order_relaxed);
-		return CUDA_SUCCESS;
-	}
-	pthread_mutex_lock(&capture_lock);
-	atomic_store_explicit(&event->capture_id, stream->capture_id, memory_order_relaxed);
-	pthread_mutex_unlock(&capture_lock);
-	return CUDA_SUCCESS;
-}
+	CUresult status = CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
 
-CUresult
-genie_capture_forbids_event(const struct genie_event *event)
-{
-	uint64_t id = atomic_load_explicit(&event->capture_id, memory_order_relaxed);
-	struct genie_capture *capture;
-
-	if (!id)
-		return CUDA_SUCCESS;
-	pthread_mutex_lock(&capture_lock);
-	capture = capture_find_locked(id);
-	if (capture)
-		capture_invalidate_locked(capture);
-	pthread_mutex_unlock(&capture_lock);
-	return CUDA_ERROR_CAPTURED_EVENT;
+	genie_graph_take();
+	if (stream->capturing && !stream->capturing->invalid)
+		status = genie_capture_deps_set(&event->capture_deps, stream->capture_deps.nodes,
+						stream->capture_deps.data,
+						stream->capture_deps.count, false);
+	if (status == CUDA_SUCCESS)
+		atomic_store_explicit(&event->capture_id, stream->capture_id, memory_order_relaxed);
+	genie_graph_unlock();
+	return status;
 }
 
 /* @event was recorded in a capture: the stream joins it, unless that mixes two. */
 static CUresult
-capture_join_locked(struct genie_stream *stream, uint64_t id)
+capture_join_locked(struct genie_stream *stream, const struct genie_event *event, uint64_t id)
 {
 	struct genie_capture *capture = capture_find_locked(id);
 
 	if (!capture)
 		return CUDA_ERROR_CAPTURED_EVENT; /* that capture has ended */
+	if (capture->invalid)
+		return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
 	if (stream->legacy) {
-		capture_invalidate_locked(capture);
+		genie_capture_invalidate_locked(capture);
 		return CUDA_ERROR_STREAM_CAPTURE_IMPLICIT;
 	}
 	if (stream->capturing && stream->capturing != capture) {
-		capture_invalidate_locked(capture);
-		capture_invalidate_locked(stream->capturing);
+		genie_capture_invalidate_locked(capture);
+		genie_capture_invalidate_locked(stream->capturing);
 		return CUDA_ERROR_STREAM_CAPTURE_MERGE;
 	}
 	if (!stream->capturing)
 		stream_join_locked(stream, capture);
-	return CUDA_SUCCESS;
+	return genie_capture_deps_set(&stream->capture_deps, event->capture_deps.nodes,
+				      event->capture_deps.data, event->capture_deps.count, true);
 }
 
 CUresult
-genie_capture_wait_event(struct genie_stream *stream, struct genie_event *event, unsigned int flags)
+genie_capture_wait_event(struct genie_stream *stream, struct genie_event *event)
 {
 	uint64_t id = atomic_load_explicit(&event->capture_id, memory_order_relaxed);
 	CUresult status = CUDA_SUCCESS;
 
 	if (!id && !genie_stream_capturing(stream))
 		return CUDA_SUCCESS;
-	pthread_mutex_lock(&capture_lock);
+	genie_graph_take();
 	if (id) {
-		status = capture_join_locked(stream, id);
-	} else if (stream->capturing && !(flags & CU_EVENT_WAIT_EXTERNAL)) {
+		status = capture_join_locked(stream, event, id);
+	} else if (stream->capturing) {
 		/* The graph cannot depend on work outside of it. */
-		capture_invalidate_locked(stream->capturing);
+		genie_capture_invalidate_locked(stream->capturing);
 		status = CUDA_ERROR_STREAM_CAPTURE_ISOLATION;
 	}
-	pthread_mutex_unlock(&capture_lock);
+	genie_graph_unlock();
 	return status;
+}
+
+void
+genie_capture_forget_event(struct genie_event *event)
+{
+	genie_graph_take();
+	genie_capture_deps_fini(&event->capture_deps);
+	genie_graph_unlock();
+}
+
+CUresult
+genie_capture_asked_event(struct genie_event *event)
+{
+	struct genie_capture *capture;
+
+	/* "necessarily conflicts with stream capture" */
+	genie_graph_take();
+	capture =
+		capture_find_locked(atomic_load_explicit(&event->capture_id, memory_order_relaxed));
+	if (capture)
+		genie_capture_invalidate_locked(capture);
+	genie_graph_unlock();
+	return CUDA_ERROR_CAPTURED_EVENT;
 }
 
 void
@@ -280,76 +357,83 @@ genie_capture_forget_stream(struct genie_stream *stream)
 {
 	if (!genie_stream_capturing(stream))
 		return;
-	pthread_mutex_lock(&capture_lock);
+	genie_graph_take();
 	if (stream->capturing && stream->capturing->origin == stream) {
-		capture_end_locked(stream->capturing);
+		capture_discard_locked(stream->capturing);
 	} else if (stream->capturing) {
-		capture_invalidate_locked(stream->capturing);
+		genie_capture_invalidate_locked(stream->capturing);
 		stream_leave_locked(stream);
 	}
-	pthread_mutex_unlock(&capture_lock);
+	genie_graph_unlock();
 }
 
 /* ---- the entry points ---- */
 
 static CUresult
-capture_begin(struct genie_stream *stream, CUstreamCaptureMode mode, bool into_graph)
+begin_locked(struct genie_stream *stream, struct genie_graph *given, const CUgraphNode *nodes,
+	     const CUgraphEdgeData *data, size_t count, CUstreamCaptureMode mode)
 {
-	struct genie_capture *capture;
+	struct genie_capture *capture = calloc(1, sizeof(*capture));
+	CUresult status = capture ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 
+	if (status == CUDA_SUCCESS)
+		status = genie_capture_deps_set(&stream->capture_deps, nodes, data, count, false);
+	if (status == CUDA_SUCCESS && !given)
+		status = genie_graph_create_locked(&capture->graph);
+	if (status != CUDA_SUCCESS) {
+		free(capture);
+		return status;
+	}
+	if (given)
+		capture->graph = given;
+	capture->given = given != NULL;
+	capture->graph->captures++;
+	capture->origin = stream;
+	capture->thread = genie_thread_self();
+	capture->mode = mode;
+	capture->id = ++last_id;
+	capture->next = captures;
+	captures = capture;
+	atomic_fetch_add_explicit(&genie_captures, 1, memory_order_relaxed);
+	stream_join_locked(stream, capture);
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+begin(CUstream handle, bool into_graph, CUgraph graph_handle, const CUgraphNode *nodes,
+      const CUgraphEdgeData *data, size_t count, CUstreamCaptureMode mode)
+{
+	struct genie_stream *stream = genie_stream_get(handle);
+	struct genie_graph *graph = NULL;
+	struct genie_dep *deps = NULL;
+	CUresult status = CUDA_SUCCESS;
+
+	if (!stream)
+		return genie_stream_missing();
 	if ((unsigned int)mode > CU_STREAM_CAPTURE_MODE_RELAXED)
 		return CUDA_ERROR_INVALID_VALUE;
 	if (stream->legacy)
 		return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
-	capture = calloc(1, sizeof(*capture));
-	if (!capture)
-		return CUDA_ERROR_OUT_OF_MEMORY;
-	capture->origin = stream;
-	capture->thread = genie_thread_self();
-	capture->mode = mode;
-	capture->into_graph = into_graph;
-
-	pthread_mutex_lock(&capture_lock);
-	if (stream->capturing) {
-		pthread_mutex_unlock(&capture_lock);
-		free(capture);
-		return CUDA_ERROR_ILLEGAL_STATE;
+	genie_graph_take();
+	if (into_graph) {
+		graph = genie_graph_get(graph_handle);
+		/* The kind of the first node is not known yet: edges are taken as a kernel's. */
+		status = graph ? genie_deps_resolve(graph, nodes, data, count,
+						    CU_GRAPH_NODE_TYPE_KERNEL, &deps)
+			       : CUDA_ERROR_INVALID_VALUE;
+		free(deps);
 	}
-	capture->id = ++last_id;
-	capture->next = captures;
-	captures = capture;
-	atomic_fetch_add_explicit(&genie_capture_count, 1, memory_order_relaxed);
-	stream_join_locked(stream, capture);
-	pthread_mutex_unlock(&capture_lock);
-	return CUDA_SUCCESS;
-}
-
-static void
-capture_cancel(struct genie_stream *stream)
-{
-	pthread_mutex_lock(&capture_lock);
-	if (stream->capturing)
-		capture_end_locked(stream->capturing);
-	pthread_mutex_unlock(&capture_lock);
+	if (status == CUDA_SUCCESS)
+		status = stream->capturing ? CUDA_ERROR_ILLEGAL_STATE
+					   : begin_locked(stream, graph, nodes, data, count, mode);
+	genie_graph_unlock();
+	return status;
 }
 
 CUresult
 genie_cuStreamBeginCapture_v2(CUstream hStream, CUstreamCaptureMode mode)
 {
-	struct genie_args_cuStreamBeginCapture_v2 args = {.mode = CU_STREAM_CAPTURE_MODE_RELAXED};
-	struct genie_stream *stream = genie_stream_get(hStream);
-	CUresult status;
-
-	if (!stream)
-		return genie_stream_missing();
-	status = capture_begin(stream, mode, false);
-	if (status != CUDA_SUCCESS)
-		return status;
-	args.hStream = genie_stream_wire(stream);
-	status = genie_call_ctx(GENIE_OP_cuStreamBeginCapture_v2, &args, stream->object.ctx, NULL);
-	if (status != CUDA_SUCCESS)
-		capture_cancel(stream);
-	return status;
+	return begin(hStream, false, NULL, NULL, NULL, 0, mode);
 }
 
 CUresult
@@ -358,26 +442,78 @@ genie_cuStreamBeginCapture(CUstream hStream)
 	return genie_cuStreamBeginCapture_v2(hStream, CU_STREAM_CAPTURE_MODE_GLOBAL);
 }
 
+CUresult
+genie_cuStreamBeginCaptureToGraph(CUstream hStream, CUgraph hGraph, const CUgraphNode *dependencies,
+				  const CUgraphEdgeData *dependencyData, size_t numDependencies,
+				  CUstreamCaptureMode mode)
+{
+	return begin(hStream, true, hGraph, dependencies, dependencyData, numDependencies, mode);
+}
+
 /* May this thread end the capture on @stream? */
 static CUresult
-capture_check_end(const struct genie_stream *stream, bool *ret_invalid)
+check_end_locked(const struct genie_stream *stream)
 {
-	struct genie_capture *capture;
-	CUresult status = CUDA_SUCCESS;
+	struct genie_capture *capture = stream->capturing;
 
-	pthread_mutex_lock(&capture_lock);
-	capture = stream->capturing;
-	if (!capture) {
-		status = CUDA_ERROR_ILLEGAL_STATE;
-	} else if (capture->origin != stream) {
-		capture->invalid = true; /* seen with driver 580: this spoils it */
-		status = CUDA_ERROR_STREAM_CAPTURE_UNMATCHED;
-	} else if (capture->mode != CU_STREAM_CAPTURE_MODE_RELAXED &&
-		   capture->thread != genie_thread_self()) {
-		status = CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD;
+	if (!capture)
+		return CUDA_ERROR_ILLEGAL_STATE;
+	if (capture->origin != stream) {
+		genie_capture_invalidate_locked(capture); /* seen with driver 580 */
+		return CUDA_ERROR_STREAM_CAPTURE_UNMATCHED;
 	}
-	*ret_invalid = capture && capture->invalid;
-	pthread_mutex_unlock(&capture_lock);
+	if (capture->mode != CU_STREAM_CAPTURE_MODE_RELAXED &&
+	    capture->thread != genie_thread_self())
+		return CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD;
+	return CUDA_SUCCESS;
+}
+
+/* Marks the nodes that @deps names and everything before them. */
+static CUresult
+mark_ancestors(const struct genie_graph *graph, const struct genie_capture_deps *deps)
+{
+	struct genie_node **todo = calloc(graph->count + 1, sizeof(*todo));
+	size_t n = 0;
+
+	if (!todo)
+		return CUDA_ERROR_OUT_OF_MEMORY;
+	for (size_t i = 0; i < deps->count; i++) {
+		struct genie_node *node = genie_node_get(deps->nodes[i]);
+
+		if (node && !node->marked) {
+			node->marked = true;
+			todo[n++] = node;
+		}
+	}
+	while (n) {
+		struct genie_node *node = todo[--n];
+
+		for (size_t k = 0; k < node->dep_count; k++)
+			if (!node->deps[k].node->marked) {
+				node->deps[k].node->marked = true;
+				todo[n++] = node->deps[k].node;
+			}
+	}
+	free(todo);
+	return CUDA_SUCCESS;
+}
+
+/* Is all that joined streams did before what the origin would do next? */
+static CUresult
+check_joined_locked(const struct genie_capture *capture)
+{
+	CUresult status = mark_ancestors(capture->graph, &capture->origin->capture_deps);
+
+	for (const struct genie_stream *s = capture->members; s && status == CUDA_SUCCESS;
+	     s = s->capture_next)
+		for (size_t i = 0; i < s->capture_deps.count; i++) {
+			const struct genie_node *node = genie_node_get(s->capture_deps.nodes[i]);
+
+			if (node && !node->marked)
+				status = CUDA_ERROR_STREAM_CAPTURE_UNJOINED;
+		}
+	for (size_t i = 0; i < capture->graph->count; i++)
+		capture->graph->nodes[i]->marked = false;
 	return status;
 }
 
@@ -385,8 +521,7 @@ CUresult
 genie_cuStreamEndCapture(CUstream hStream, CUgraph *phGraph)
 {
 	struct genie_stream *stream = genie_stream_get(hStream);
-	struct genie_args_cuStreamEndCapture args = {0};
-	bool invalid = false, wrong_thread;
+	struct genie_capture *capture;
 	CUgraph graph = NULL;
 	CUresult status;
 
@@ -394,28 +529,26 @@ genie_cuStreamEndCapture(CUstream hStream, CUgraph *phGraph)
 		return genie_stream_missing();
 	if (!phGraph)
 		return CUDA_ERROR_INVALID_VALUE;
-	status = capture_check_end(stream, &invalid);
+	genie_graph_take();
+	status = check_end_locked(stream);
 	/* The wrong thread ends the capture all the same, and nobody gets the graph (driver 580).
 	 */
-	wrong_thread = status == CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD;
-	if (status != CUDA_SUCCESS && !wrong_thread)
+	if (status != CUDA_SUCCESS && status != CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD) {
+		genie_graph_unlock();
 		return status;
-	status = genie_graph_new(&graph);
-	if (status != CUDA_SUCCESS)
-		return status;
-	args.hStream = genie_stream_wire(stream);
-	args.phGraph = &graph;
-	status = genie_call_ctx(GENIE_OP_cuStreamEndCapture, &args, stream->object.ctx, NULL);
-	capture_cancel(stream);
-	if (status == CUDA_SUCCESS && (invalid || wrong_thread)) {
-		/* The worker does not know that this side forbade something. */
-		genie_cuGraphDestroy(graph);
-		status = wrong_thread ? CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD
-				      : CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
-	} else if (status != CUDA_SUCCESS) {
-		genie_graph_forget(graph);
 	}
-	*phGraph = status == CUDA_SUCCESS ? graph : NULL;
+	capture = stream->capturing;
+	if (status == CUDA_SUCCESS)
+		status = capture->invalid ? CUDA_ERROR_STREAM_CAPTURE_INVALIDATED
+					  : check_joined_locked(capture);
+	if (status == CUDA_SUCCESS) {
+		graph = genie_graph_handle(capture->graph);
+		capture_end_locked(capture);
+	} else {
+		capture_discard_locked(capture);
+	}
+	genie_graph_unlock();
+	*phGraph = graph;
 	return status;
 }
 
@@ -452,13 +585,100 @@ genie_cuStreamIsCapturing(CUstream hStream, CUstreamCaptureStatus *captureStatus
 	return CUDA_SUCCESS;
 }
 
+/* All versions: what is not wanted is NULL. Who takes nodes without the data of their edges must
+ * not be told half of it. */
+static CUresult
+capture_info(CUstream handle, CUstreamCaptureStatus *ret_capture, cuuint64_t *ret_id,
+	     CUgraph *ret_graph, const CUgraphNode **ret_nodes, const CUgraphEdgeData **ret_data,
+	     size_t *ret_count)
+{
+	CUresult status = genie_cuStreamIsCapturing(handle, ret_capture);
+	struct genie_stream *stream;
+
+	/* Libraries ask before every launch; only in a capture is there more to say. */
+	if (status != CUDA_SUCCESS || *ret_capture == CU_STREAM_CAPTURE_STATUS_NONE)
+		return status;
+	genie_graph_take();
+	stream = genie_stream_get(handle);
+	if (stream && ret_id)
+		*ret_id = stream->capture_id;
+	if (stream && stream->capturing && *ret_capture == CU_STREAM_CAPTURE_STATUS_ACTIVE) {
+		const struct genie_capture_deps *deps = &stream->capture_deps;
+
+		for (size_t i = 0; i < deps->count && ret_nodes && !ret_data; i++)
+			if (!genie_edge_plain(&deps->data[i]))
+				status = CUDA_ERROR_LOSSY_QUERY;
+		if (ret_graph)
+			*ret_graph = genie_graph_handle(stream->capturing->graph);
+		if (ret_nodes)
+			*ret_nodes = deps->nodes;
+		if (ret_data)
+			*ret_data = deps->data;
+		if (ret_count)
+			*ret_count = deps->count;
+	}
+	genie_graph_unlock();
+	return status;
+}
+
 CUresult
 genie_cuStreamGetCaptureInfo(CUstream hStream, CUstreamCaptureStatus *captureStatus_out,
 			     cuuint64_t *id_out)
 {
-	CUresult status = genie_cuStreamIsCapturing(hStream, captureStatus_out);
+	return capture_info(hStream, captureStatus_out, id_out, NULL, NULL, NULL, NULL);
+}
 
-	if (status == CUDA_SUCCESS && id_out && *captureStatus_out != CU_STREAM_CAPTURE_STATUS_NONE)
-		*id_out = genie_stream_get(hStream)->capture_id;
+CUresult
+genie_cuStreamGetCaptureInfo_v2(CUstream hStream, CUstreamCaptureStatus *captureStatus_out,
+				cuuint64_t *id_out, CUgraph *graph_out,
+				const CUgraphNode **dependencies_out, size_t *numDependencies_out)
+{
+	return capture_info(hStream, captureStatus_out, id_out, graph_out, dependencies_out, NULL,
+			    numDependencies_out);
+}
+
+CUresult
+genie_cuStreamGetCaptureInfo_v3(CUstream hStream, CUstreamCaptureStatus *captureStatus_out,
+				cuuint64_t *id_out, CUgraph *graph_out,
+				const CUgraphNode **dependencies_out,
+				const CUgraphEdgeData **edgeData_out, size_t *numDependencies_out)
+{
+	return capture_info(hStream, captureStatus_out, id_out, graph_out, dependencies_out,
+			    edgeData_out, numDependencies_out);
+}
+
+CUresult
+genie_cuStreamUpdateCaptureDependencies_v2(CUstream hStream, CUgraphNode *dependencies,
+					   const CUgraphEdgeData *dependencyData,
+					   size_t numDependencies, unsigned int flags)
+{
+	struct genie_stream *stream = genie_stream_get(hStream);
+	struct genie_dep *deps = NULL;
+	CUresult status;
+
+	if (!stream)
+		return genie_stream_missing();
+	if (flags > CU_STREAM_SET_CAPTURE_DEPENDENCIES)
+		return CUDA_ERROR_INVALID_VALUE;
+	genie_graph_take();
+	if (!stream->capturing || stream->capturing->invalid)
+		status = CUDA_ERROR_ILLEGAL_STATE;
+	else
+		status = genie_deps_resolve(stream->capturing->graph, dependencies, dependencyData,
+					    numDependencies, CU_GRAPH_NODE_TYPE_KERNEL, &deps);
+	free(deps);
+	if (status == CUDA_SUCCESS)
+		status = genie_capture_deps_set(&stream->capture_deps, dependencies, dependencyData,
+						numDependencies,
+						flags == CU_STREAM_ADD_CAPTURE_DEPENDENCIES);
+	genie_graph_unlock();
 	return status;
+}
+
+CUresult
+genie_cuStreamUpdateCaptureDependencies(CUstream hStream, CUgraphNode *dependencies,
+					size_t numDependencies, unsigned int flags)
+{
+	return genie_cuStreamUpdateCaptureDependencies_v2(hStream, dependencies, NULL,
+							  numDependencies, flags);
 }

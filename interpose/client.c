@@ -152,6 +152,7 @@ client_fork_child(void)
 	pthread_mutex_init(&output_lock, NULL);
 	printed = 0;
 	genie_object_fork_child();
+	genie_graph_fork_child();
 	genie_thread_fork_child();
 	genie_stats_fork_child();
 	if (chan)

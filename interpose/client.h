@@ -5,9 +5,9 @@
  * Life of a call: exported stub (generated) -> genie_enter() -> genie_<name>() by hand, or
  * genie_call() generated -> lane -> transport. HACKING.md follows cudaMemcpyAsync through it.
  *
- * Locks, in the order in which they may be taken: client.lock (start, stop, contexts),
- * table locks, allocator locks, the channel's bulk lock. None is held while waiting for the peer,
- * except the bulk lock.
+ * Locks, in the order in which they may be taken: client.lock (start, stop, contexts), the graph
+ * lock (graph.h), table locks, allocator locks, the channel's bulk lock. None is held while
+ * waiting for the peer, except the bulk lock.
  */
 #ifndef GENIE_INTERPOSE_CLIENT_H
 #define GENIE_INTERPOSE_CLIENT_H
@@ -131,9 +131,8 @@ struct genie_thread {
 	uint64_t async_calls, launches, round_trips;
 	struct genie_thread *next; /* list of all threads, for the statistics */
 	struct genie_thread *prev;
-	bool registered;            /* in that list; the end of the thread gives the lane back */
-	void *reply;                /* GENIE_REPLY_MAX bytes, made at the first answer */
-	CUgraphNode *capture_nodes; /* what cuStreamGetCaptureInfo gave out (graph_node.c) */
+	bool registered; /* in that list; the end of the thread gives the lane back */
+	void *reply;     /* GENIE_REPLY_MAX bytes, made at the first answer */
 	/* Tokens of its per-thread default streams, one for each context that asked. */
 	uint64_t per_thread[GENIE_PER_THREAD_STREAMS];
 	uint64_t missing_stream; /* the last handle that was no stream, for the error it gives */
@@ -253,6 +252,7 @@ void genie_object_free(void *object);
 void genie_object_unlink(void *object);
 /* In the child after fork: makes the locks anew. */
 void genie_object_fork_child(void);
+void genie_graph_fork_child(void);
 /* Calls @fn for every live object of a kind; @fn may free it. */
 void genie_object_each(enum genie_kind kind, void (*fn)(void *object, void *data), void *data);
 
@@ -305,6 +305,13 @@ CUresult genie_ctx_synchronize(struct genie_ctx *ctx);
 void genie_mem_forget_ctx(struct genie_ctx *ctx);
 void genie_module_forget_ctx(struct genie_ctx *ctx);
 
+/* Nodes of a graph that is being captured. */
+struct genie_capture_deps {
+	CUgraphNode *nodes;
+	CUgraphEdgeData *data;
+	size_t count;
+};
+
 struct genie_stream {
 	struct genie_object object;
 	unsigned int flags;
@@ -321,9 +328,11 @@ struct genie_stream {
 	 * data has arrived when progress slot copied_slot has reached copied_ticket. */
 	_Atomic uint64_t copied_ticket;
 	_Atomic uint32_t copied_slot;
-	/* capture.c, guarded by its lock: the capture it is part of, the next stream in that */
+	/* capture.c, guarded by the graph lock: the capture it is part of, the next stream in that,
+	 * what its next node comes after */
 	struct genie_capture *capturing;
 	struct genie_stream *capture_next;
+	struct genie_capture_deps capture_deps;
 	struct genie_event *mark_event; /* legacy streams: see stream.c */
 	bool legacy, per_thread;
 	int sync_policy; /* stream_attr.c; 0 = never set */
@@ -338,6 +347,7 @@ struct genie_event {
 	_Atomic bool remote;
 	_Atomic bool shared;         /* another process has it too (share.c): it stays remote */
 	_Atomic uint64_t capture_id; /* of the capture it was last recorded in, 0 = none */
+	struct genie_capture_deps capture_deps; /* and what is to come before who waits for it */
 };
 /* NULL: not an event. */
 struct genie_event *genie_event_get(CUevent handle);

@@ -69,19 +69,6 @@ genie_copy_direct(enum genie_side side)
 	return side == GENIE_SIDE_DEVICE || (side == GENIE_SIDE_PINNED && genie_pinned_shared());
 }
 
-CUresult
-genie_copy_capture(const struct genie_stream *stream)
-{
-	static _Atomic bool told;
-
-	if (!genie_stream_capturing(stream))
-		return CUDA_SUCCESS;
-	if (!atomic_exchange_explicit(&told, true, memory_order_relaxed))
-		genie_warn("a graph cannot hold a copy of memory that is not pinned: "
-			   "allocate it with cudaHostAlloc");
-	return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
-}
-
 /* Sends one of the copy commands and notes it on the stream. */
 static CUresult
 submit(enum genie_op op, void *args, struct genie_stream *stream, uint64_t *ret_ticket)
@@ -94,20 +81,6 @@ submit(enum genie_op op, void *args, struct genie_stream *stream, uint64_t *ret_
 	if (ret_ticket != NULL)
 		*ret_ticket = ticket;
 	return status;
-}
-
-/* Pinned memory over a network: a graph copies the worker's own bytes of it, and these are kept
- * like ours from here on. */
-static CUresult
-capture_pinned(uint64_t dst, uint64_t src, uint64_t pinned, size_t size,
-	       struct genie_stream *stream)
-{
-	struct genie_mem mem;
-	CUresult status = CUDA_SUCCESS;
-
-	if (genie_mem_find(pinned, &mem))
-		status = genie_pinned_mirror(&mem);
-	return status == CUDA_SUCCESS ? genie_copy_on_device(dst, src, size, stream) : status;
 }
 
 /* ---- to the device ---- */
@@ -184,16 +157,10 @@ static CUresult
 to_device(CUdeviceptr dst, const void *src, size_t size, enum genie_side side,
 	  struct genie_stream *stream, bool sync)
 {
-	CUresult status;
+	CUresult status = CUDA_SUCCESS;
 
 	if (side == GENIE_SIDE_PINNED && genie_pinned_shared() && genie_perf(GENIE_PERF_PINNED))
 		return upload_pinned(dst, src, size, stream, sync);
-	if (side == GENIE_SIDE_PINNED && genie_stream_capturing(stream))
-		return capture_pinned(dst, (uint64_t)(uintptr_t)src, (uint64_t)(uintptr_t)src, size,
-				      stream);
-	status = genie_copy_capture(stream);
-	if (status != CUDA_SUCCESS)
-		return status;
 	if (side == GENIE_SIDE_HOST) {
 		/* The synchronous call sees what comes before it in its stream, functions too. */
 		if (sync && genie_hostfunc_pending())
@@ -429,12 +396,6 @@ to_host(void *dst, CUdeviceptr src, size_t size, enum genie_side side, struct ge
 		status = submit(GENIE_OP_genieMemcpyDtoHPinned, &args, stream, NULL);
 		return status == CUDA_SUCCESS && sync ? genie_stream_synchronize(stream) : status;
 	}
-	if (side == GENIE_SIDE_PINNED && genie_stream_capturing(stream))
-		return capture_pinned((uint64_t)(uintptr_t)dst, src, (uint64_t)(uintptr_t)dst, size,
-				      stream);
-	status = genie_copy_capture(stream);
-	if (status != CUDA_SUCCESS)
-		return status;
 	if (side == GENIE_SIDE_PINNED && !genie_pinned_shared() && !sync)
 		return download_detached(dst, src, size, stream);
 	return genie_copy_download(dst, src, size, stream);
@@ -471,10 +432,8 @@ genie_copy_on_device(uint64_t dst, uint64_t src, size_t size, struct genie_strea
 static CUresult
 copy_on_host(void *dst, const void *src, size_t size, struct genie_stream *stream)
 {
-	CUresult status = genie_copy_capture(stream);
+	CUresult status = genie_stream_synchronize(stream);
 
-	if (status == CUDA_SUCCESS)
-		status = genie_stream_synchronize(stream);
 	if (status == CUDA_SUCCESS)
 		status = genie_copy_settle();
 	if (status == CUDA_SUCCESS)
@@ -523,17 +482,51 @@ check_device(CUdeviceptr addr, size_t size)
 	return status;
 }
 
+/* One side of a copy that becomes a node: the address counts, the kind is for who looks at it. */
+static CUresult
+node_side(uint64_t addr, size_t size, CUmemorytype *type, const void **host, CUdeviceptr *device)
+{
+	enum genie_side side;
+	CUresult status = genie_copy_side(addr, size, &side);
+
+	*type = side == GENIE_SIDE_DEVICE ? CU_MEMORYTYPE_DEVICE : CU_MEMORYTYPE_HOST;
+	if (side == GENIE_SIDE_DEVICE)
+		*device = addr;
+	else
+		*host = (const void *)(uintptr_t)addr;
+	return status;
+}
+
+static CUresult __attribute__((noinline, cold))
+copy_captured(CUdeviceptr dst, CUdeviceptr src, size_t size, struct genie_stream *stream)
+{
+	CUDA_MEMCPY3D copy = {.WidthInBytes = size, .Height = 1, .Depth = 1};
+	const void *host = NULL;
+	CUresult status;
+
+	if (size == 0)
+		return CUDA_SUCCESS;
+	status = node_side(src, size, &copy.srcMemoryType, &copy.srcHost, &copy.srcDevice);
+	if (status == CUDA_SUCCESS)
+		status = node_side(dst, size, &copy.dstMemoryType, &host, &copy.dstDevice);
+	copy.dstHost = (void *)(uintptr_t)host;
+	return status == CUDA_SUCCESS ? genie_capture_copy(stream, &copy) : status;
+}
+
 static CUresult
 copy_call(CUdeviceptr dst, CUdeviceptr src, size_t size, CUstream handle, bool sync)
 {
 	struct genie_stream *stream = genie_stream_get(handle);
+	bool captured = false;
 	CUresult status, pulled;
 
 	if (stream == NULL)
 		return genie_stream_missing();
-	status = genie_capture_enter(stream);
+	status = genie_capture_enter(stream, &captured);
 	if (status == CUDA_SUCCESS && sync)
 		status = genie_capture_forbids();
+	if (status == CUDA_SUCCESS && captured)
+		return copy_captured(dst, src, size, stream);
 	if (status == CUDA_SUCCESS)
 		status = genie_mirror_push(stream);
 	if (status == CUDA_SUCCESS)

@@ -32,8 +32,11 @@ CUresult genie_copy_settle(void);
 bool genie_copy_order_valid(CUmemcpySrcAccessOrder order);
 CUresult genie_copy_batch_settle(bool during_call, CUstream handle);
 
-/* Refuses what a graph cannot hold: a copy of memory that only this process sees. */
-CUresult genie_copy_capture(const struct genie_stream *stream);
+/*
+ * A copy as a node of a graph has it, checked and completed: sides that the device reaches are
+ * device memory or arrays, the others host memory. Empty ones stay as they are.
+ */
+CUresult genie_copy3d_plan(const CUDA_MEMCPY3D *copy, CUDA_MEMCPY3D *ret_plan);
 
 /*
  * The ways of pageable memory, whatever is known about the addresses: @src may change when the

@@ -131,10 +131,10 @@ side_type(const struct side *side)
 	return side->kind == KIND_ARRAY ? CU_MEMORYTYPE_ARRAY : CU_MEMORYTYPE_DEVICE;
 }
 
-static CUresult
-box_on_device(const struct box *box, struct genie_stream *stream)
+static CUDA_MEMCPY3D
+box_struct(const struct box *box)
 {
-	const CUDA_MEMCPY3D copy = {
+	return (CUDA_MEMCPY3D){
 		.srcXInBytes = box->src.x,
 		.srcY = box->src.y,
 		.srcZ = box->src.z,
@@ -157,6 +157,12 @@ box_on_device(const struct box *box, struct genie_stream *stream)
 		.Height = box->height,
 		.Depth = box->depth,
 	};
+}
+
+static CUresult
+box_on_device(const struct box *box, struct genie_stream *stream)
+{
+	const CUDA_MEMCPY3D copy = box_struct(box);
 	struct genie_args_cuMemcpy3DAsync_v2 args = {.pCopy = &copy,
 						     .hStream = genie_stream_wire(stream)};
 
@@ -328,8 +334,6 @@ box_copy(struct box *box, struct genie_stream *stream, bool sync)
 	status = side_resolve(&box->src, box);
 	if (status == CUDA_SUCCESS)
 		status = side_resolve(&box->dst, box);
-	if (status == CUDA_SUCCESS && (src->kind == KIND_HOST || dst->kind == KIND_HOST))
-		status = genie_copy_capture(stream);
 	if (status != CUDA_SUCCESS)
 		return status;
 	if (src->kind != KIND_HOST && dst->kind != KIND_HOST) {
@@ -347,17 +351,42 @@ box_copy(struct box *box, struct genie_stream *stream, bool sync)
 	return box_through_buffer(box, stream);
 }
 
+/* The box as the program would have said it for a node of a graph. */
+static CUresult
+box_captured(const struct box *box, struct genie_stream *stream)
+{
+	const struct side *src = &box->src, *dst = &box->dst;
+	CUDA_MEMCPY3D copy = box_struct(box);
+
+	if (box->width == 0 || box->height == 0 || box->depth == 0)
+		return CUDA_SUCCESS;
+	copy.srcMemoryType = src->type;
+	copy.dstMemoryType = dst->type;
+	if (src->type == CU_MEMORYTYPE_HOST) {
+		copy.srcHost = (const void *)(uintptr_t)src->addr;
+		copy.srcDevice = 0;
+	}
+	if (dst->type == CU_MEMORYTYPE_HOST) {
+		copy.dstHost = (void *)(uintptr_t)dst->addr;
+		copy.dstDevice = 0;
+	}
+	return genie_capture_copy(stream, &copy);
+}
+
 static CUresult
 box_call(struct box *box, CUstream handle, bool sync)
 {
 	struct genie_stream *stream = genie_stream_get(handle);
+	bool captured = false;
 	CUresult status, pulled;
 
 	if (stream == NULL)
 		return genie_stream_missing();
-	status = genie_capture_enter(stream);
+	status = genie_capture_enter(stream, &captured);
 	if (status == CUDA_SUCCESS && sync)
 		status = genie_capture_forbids();
+	if (status == CUDA_SUCCESS && captured)
+		return box_captured(box, stream);
 	if (status == CUDA_SUCCESS)
 		status = genie_mirror_push(stream);
 	if (status == CUDA_SUCCESS)
@@ -404,14 +433,10 @@ copy_2d(const CUDA_MEMCPY2D *copy, CUstream stream, bool sync)
 	return box_call(&box, stream, sync);
 }
 
-static CUresult
-copy_3d(const CUDA_MEMCPY3D *copy, CUstream stream, bool sync)
+static struct box
+box_of(const CUDA_MEMCPY3D *copy)
 {
-	struct box box;
-
-	if (copy == NULL)
-		return CUDA_ERROR_INVALID_VALUE;
-	box = (struct box){
+	return (struct box){
 		.src = {.type = copy->srcMemoryType,
 			.addr = address(copy->srcMemoryType, copy->srcHost, copy->srcDevice),
 			.array = copy->srcArray,
@@ -434,6 +459,63 @@ copy_3d(const CUDA_MEMCPY3D *copy, CUstream stream, bool sync)
 		.height = copy->Height,
 		.depth = copy->Depth,
 	};
+}
+
+/* A node's side, when the device does not reach it. */
+static void
+plan_host(const struct side *side, CUmemorytype *type, const void **host, CUdeviceptr *device)
+{
+	if (side->kind != KIND_HOST)
+		return;
+	*type = CU_MEMORYTYPE_HOST;
+	*host = (const void *)(uintptr_t)side->addr;
+	*device = 0;
+}
+
+/* A node may run long after this: pinned memory that is not shared is no side for the device, and
+ * what the worker keeps alike only is not either. */
+static CUresult
+plan_side(struct side *side, const struct box *box)
+{
+	CUresult status = side_resolve(side, box);
+	struct genie_mem mem;
+
+	if (status == CUDA_SUCCESS && side->kind == KIND_DEVICE &&
+	    genie_mem_find(side->addr, &mem) && mem.type == GENIE_MEM_PINNED && mem.mirrored)
+		side->kind = KIND_HOST;
+	return status;
+}
+
+CUresult
+genie_copy3d_plan(const CUDA_MEMCPY3D *copy, CUDA_MEMCPY3D *ret_plan)
+{
+	struct box box = box_of(copy);
+	const void *host = NULL;
+	CUresult status;
+
+	*ret_plan = *copy;
+	if (box.width == 0 || box.height == 0 || box.depth == 0)
+		return CUDA_SUCCESS;
+	status = plan_side(&box.src, &box);
+	if (status == CUDA_SUCCESS)
+		status = plan_side(&box.dst, &box);
+	if (status != CUDA_SUCCESS)
+		return status;
+	*ret_plan = box_struct(&box);
+	plan_host(&box.src, &ret_plan->srcMemoryType, &ret_plan->srcHost, &ret_plan->srcDevice);
+	plan_host(&box.dst, &ret_plan->dstMemoryType, &host, &ret_plan->dstDevice);
+	ret_plan->dstHost = (void *)(uintptr_t)host;
+	return CUDA_SUCCESS;
+}
+
+static CUresult
+copy_3d(const CUDA_MEMCPY3D *copy, CUstream stream, bool sync)
+{
+	struct box box;
+
+	if (copy == NULL)
+		return CUDA_ERROR_INVALID_VALUE;
+	box = box_of(copy);
 	return box_call(&box, stream, sync);
 }
 

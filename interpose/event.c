@@ -51,8 +51,10 @@ event_forget(void *object, void *data)
 {
 	struct genie_event *event = object;
 
-	if (event->object.ctx == data)
-		genie_object_free(event);
+	if (event->object.ctx != data)
+		return;
+	genie_capture_forget_event(event);
+	genie_object_free(event);
 }
 
 void
@@ -109,6 +111,7 @@ genie_cuEventDestroy_v2(CUevent hEvent)
 	if (!event)
 		return CUDA_ERROR_INVALID_HANDLE;
 	status = genie_call_ctx(GENIE_OP_cuEventDestroy_v2, &args, event->object.ctx, NULL);
+	genie_capture_forget_event(event);
 	genie_object_free(event);
 	return status;
 }
@@ -119,6 +122,7 @@ genie_cuEventRecordWithFlags(CUevent hEvent, CUstream hStream, unsigned int flag
 	struct genie_stream *stream = genie_stream_get(hStream);
 	struct genie_event *event = genie_event_get(hEvent);
 	struct genie_args_genieEventRecord args = {.event = hEvent, .flags = flags};
+	bool captured = false;
 	uint64_t ticket = 0;
 	CUresult status;
 	bool shared;
@@ -129,11 +133,15 @@ genie_cuEventRecordWithFlags(CUevent hEvent, CUstream hStream, unsigned int flag
 		return CUDA_ERROR_INVALID_HANDLE;
 	if (flags & ~(unsigned int)CU_EVENT_RECORD_EXTERNAL)
 		return CUDA_ERROR_INVALID_VALUE;
-	status = genie_capture_enter(stream);
-	if (status == CUDA_SUCCESS)
-		status = genie_capture_record_event(stream, event, flags);
+	status = genie_capture_enter(stream, &captured);
 	if (status != CUDA_SUCCESS)
 		return status;
+	/* An external record is a node of the graph: each launch records the event for real. */
+	if (captured)
+		return flags & CU_EVENT_RECORD_EXTERNAL
+			       ? genie_capture_event(stream, CU_GRAPH_NODE_TYPE_EVENT_RECORD,
+						     hEvent)
+			       : genie_capture_record_event(stream, event);
 	args.stream = genie_stream_wire(stream);
 	shared = atomic_load_explicit(&event->shared, memory_order_relaxed);
 	/* Another process that is told of a record finds it made. */
@@ -145,11 +153,9 @@ genie_cuEventRecordWithFlags(CUevent hEvent, CUstream hStream, unsigned int flag
 					&ticket);
 	if (status != CUDA_SUCCESS)
 		return status;
-	if (!genie_stream_capturing(stream)) {
-		atomic_store_explicit(&event->capture_id, 0, memory_order_relaxed);
-		atomic_store_explicit(&event->remote, shared, memory_order_relaxed);
-		atomic_store_explicit(&event->ticket, ticket, memory_order_release);
-	}
+	atomic_store_explicit(&event->capture_id, 0, memory_order_relaxed);
+	atomic_store_explicit(&event->remote, shared, memory_order_relaxed);
+	atomic_store_explicit(&event->ticket, ticket, memory_order_release);
 	genie_stream_submitted(stream, ticket);
 	genie_stream_recorded(stream, event, ticket);
 	return genie_pending_error_before(ticket);
@@ -170,9 +176,8 @@ genie_cuEventQuery(CUevent hEvent)
 
 	if (!event)
 		return CUDA_ERROR_INVALID_HANDLE;
-	status = genie_capture_forbids_event(event);
-	if (status != CUDA_SUCCESS)
-		return status;
+	if (atomic_load_explicit(&event->capture_id, memory_order_relaxed))
+		return genie_capture_asked_event(event);
 	if (atomic_load_explicit(&event->remote, memory_order_relaxed) ||
 	    !genie_perf(GENIE_PERF_PROGRESS)) {
 		status = genie_call(GENIE_OP_cuEventQuery, &args);
@@ -208,9 +213,8 @@ genie_cuEventSynchronize(CUevent hEvent)
 
 	if (!event)
 		return CUDA_ERROR_INVALID_HANDLE;
-	status = genie_capture_forbids_event(event);
-	if (status != CUDA_SUCCESS)
-		return status;
+	if (atomic_load_explicit(&event->capture_id, memory_order_relaxed))
+		return genie_capture_asked_event(event);
 	if (atomic_load_explicit(&event->remote, memory_order_relaxed))
 		return event_wait_remote(hEvent);
 	status = genie_wait(GENIE_SLOT_EVENT + genie_token_index(event->object.token),

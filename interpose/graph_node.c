@@ -1,431 +1,476 @@
-/*
- * Nodes that a program adds to a graph by itself.
- *
- * A node's number is never used again: the worker does not forget the nodes of a graph that is
- * destroyed, so a second node of that name would be an error there.
- */
-#include "interpose/capture.h"
-
+/* Nodes and edges as the worker is told of them. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "interpose/ctx.h"
-#include "interpose/hostfunc.h"
-#include "interpose/kernel.h"
-#include "interpose/launch.h"
-#include "interpose/memory.h"
+#include "interpose/graph.h"
+#include "interpose/refuse.h"
 
-#define NODES_MAX (1u << 20) /* in the life of a process; the worker's limit */
+/* Dependencies in one command; the others follow as edges. */
+#define DEPS_MAX 1024
 
-static _Atomic uint32_t last_node;
+/* ---- what a node comes after, in the worker's words ---- */
 
-/* A name for a node; NULL: no more. */
-static CUgraphNode
-node_new(void)
-{
-	uint32_t index = atomic_fetch_add_explicit(&last_node, 1, memory_order_relaxed) + 1;
-
-	if (index >= NODES_MAX)
-		return NULL;
-	return (CUgraphNode)(uintptr_t)genie_token(GENIE_KIND_GRAPHNODE, 0, index);
-}
-
-/* What all calls that add a node check; gives the new node its name. */
-static CUresult
-node_begin(CUgraphNode *phGraphNode, const CUgraphNode *dependencies, size_t count,
-	   CUgraphNode *ret_node)
-{
-	if (!phGraphNode || (!dependencies && count))
-		return CUDA_ERROR_INVALID_VALUE;
-	*ret_node = node_new();
-	return *ret_node ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
-}
+struct wire_deps {
+	CUgraphNode *nodes;
+	CUgraphEdgeData *data;
+	size_t count;
+	bool plain;
+};
 
 static CUresult
-node_end(CUresult status, CUgraphNode *phGraphNode, CUgraphNode node)
+wire_deps_init(struct wire_deps *deps, const struct genie_dep *from, size_t count)
 {
-	if (status == CUDA_SUCCESS)
-		*phGraphNode = node;
+	*deps = (struct wire_deps){.count = count, .plain = true};
+	deps->nodes = malloc((count ? count : 1) * sizeof(*deps->nodes));
+	deps->data = calloc(count ? count : 1, sizeof(*deps->data));
+	if (!deps->nodes || !deps->data) {
+		free(deps->nodes);
+		free(deps->data);
+		return CUDA_ERROR_OUT_OF_MEMORY;
+	}
+	for (size_t i = 0; i < count; i++) {
+		deps->nodes[i] = genie_node_exit(from[i].node);
+		/* the half of a node is no kernel */
+		if (!from[i].node->after)
+			deps->data[i] = from[i].data;
+		deps->plain = deps->plain && genie_edge_plain(&deps->data[i]);
+	}
+	return CUDA_SUCCESS;
+}
+
+static void
+wire_deps_fini(struct wire_deps *deps)
+{
+	free(deps->nodes);
+	free(deps->data);
+}
+
+static CUresult
+edges_send(const struct genie_graph *graph, const CUgraphNode *from, const CUgraphNode *to,
+	   const CUgraphEdgeData *data, size_t count, bool add)
+{
+	CUresult status = CUDA_SUCCESS;
+
+	for (size_t done = 0; done < count && status == CUDA_SUCCESS; done += DEPS_MAX) {
+		struct genie_args_genieGraphEdges args = {
+			.graph = genie_graph_handle(graph),
+			.from = from + done,
+			.to = to + done,
+			.edges = data ? data + done : NULL,
+			.count = count - done < DEPS_MAX ? count - done : DEPS_MAX,
+			.add = add,
+		};
+
+		status = genie_call_ctx(GENIE_OP_genieGraphEdges, &args, genie_ctx_current(), NULL);
+	}
 	return status;
 }
 
 CUresult
-genie_cuGraphAddEmptyNode(CUgraphNode *phGraphNode, CUgraph hGraph, const CUgraphNode *dependencies,
-			  size_t numDependencies)
+genie_edge_send_locked(const struct genie_node *from, const struct genie_node *to,
+		       const CUgraphEdgeData *data, bool add)
 {
-	CUgraphNode node = NULL;
-	CUresult status = node_begin(phGraphNode, dependencies, numDependencies, &node);
-	struct genie_args_cuGraphAddEmptyNode args = {
-		.phGraphNode = &node,
-		.hGraph = hGraph,
-		.dependencies = dependencies,
-		.numDependencies = numDependencies,
-	};
+	const CUgraphNode exit = genie_node_exit(from), entry = genie_node_entry(to);
+	bool plain = from->after || genie_edge_plain(data);
 
-	if (status == CUDA_SUCCESS)
-		status = genie_call(GENIE_OP_cuGraphAddEmptyNode, &args);
-	return node_end(status, phGraphNode, node);
+	return edges_send(to->graph, &exit, &entry, plain ? NULL : data, 1, add);
 }
 
-CUresult
-genie_cuGraphAddChildGraphNode(CUgraphNode *phGraphNode, CUgraph hGraph,
-			       const CUgraphNode *dependencies, size_t numDependencies,
-			       CUgraph childGraph)
-{
-	CUgraphNode node = NULL;
-	CUresult status = node_begin(phGraphNode, dependencies, numDependencies, &node);
-	struct genie_args_cuGraphAddChildGraphNode args = {
-		.phGraphNode = &node,
-		.hGraph = hGraph,
-		.dependencies = dependencies,
-		.numDependencies = numDependencies,
-		.childGraph = childGraph,
-	};
+/* ---- one node ---- */
 
-	if (status == CUDA_SUCCESS)
-		status = genie_call(GENIE_OP_cuGraphAddChildGraphNode, &args);
-	return node_end(status, phGraphNode, node);
+/* The dependencies that did not go with the node itself. */
+static CUresult
+rest_send(const struct genie_graph *graph, CUgraphNode node, const struct wire_deps *deps)
+{
+	CUgraphNode *to;
+	CUresult status;
+	size_t count;
+
+	if (deps->count <= DEPS_MAX)
+		return CUDA_SUCCESS;
+	count = deps->count - DEPS_MAX;
+	to = malloc(count * sizeof(*to));
+	if (!to)
+		return CUDA_ERROR_OUT_OF_MEMORY;
+	for (size_t i = 0; i < count; i++)
+		to[i] = node;
+	status = edges_send(graph, deps->nodes + DEPS_MAX, to,
+			    deps->plain ? NULL : deps->data + DEPS_MAX, count, true);
+	free(to);
+	return status;
 }
 
-CUresult
-genie_cuGraphAddEventRecordNode(CUgraphNode *phGraphNode, CUgraph hGraph,
-				const CUgraphNode *dependencies, size_t numDependencies,
-				CUevent event)
+static CUresult
+conditional_send(const struct genie_node *node, const struct wire_deps *deps,
+		 const CUgraphNodeParams *params)
 {
-	struct genie_event *object = genie_event_get(event);
-	CUgraphNode node = NULL;
-	CUresult status = node_begin(phGraphNode, dependencies, numDependencies, &node);
-	struct genie_args_cuGraphAddEventRecordNode args = {
-		.phGraphNode = &node,
-		.hGraph = hGraph,
-		.dependencies = dependencies,
-		.numDependencies = numDependencies,
-		.event = event,
+	unsigned int count = params->conditional.size;
+	CUgraph *bodies = calloc(count, sizeof(*bodies));
+	struct genie_args_genieGraphConditional args = {
+		.node = genie_node_handle(node),
+		.graph = genie_graph_handle(node->graph),
+		.dependencies = deps->nodes,
+		.edges = deps->plain ? NULL : deps->data,
+		.count = deps->count < DEPS_MAX ? deps->count : DEPS_MAX,
+		.params = params,
+		.bodies = bodies,
+		.body_count = count,
 	};
+	CUresult status;
 
-	if (!object)
-		return CUDA_ERROR_INVALID_HANDLE;
-	if (status == CUDA_SUCCESS)
-		status = genie_call(GENIE_OP_cuGraphAddEventRecordNode, &args);
-	/* From now on launches of the graph record it. */
-	if (status == CUDA_SUCCESS)
-		atomic_store_explicit(&object->remote, true, memory_order_relaxed);
-	return node_end(status, phGraphNode, node);
+	if (!bodies)
+		return CUDA_ERROR_OUT_OF_MEMORY;
+	for (unsigned int i = 0; i < count; i++)
+		bodies[i] = genie_graph_handle(node->payload.bodies[i]);
+	status = genie_call_ctx(GENIE_OP_genieGraphConditional, &args, node->payload.ctx, NULL);
+	free(bodies);
+	return status == CUDA_SUCCESS ? rest_send(node->graph, args.node, deps) : status;
 }
 
-CUresult
-genie_cuGraphAddEventWaitNode(CUgraphNode *phGraphNode, CUgraph hGraph,
-			      const CUgraphNode *dependencies, size_t numDependencies,
-			      CUevent event)
+/* What a node's params point to; a half of a copy has none, except what its call brings along. */
+static const void *
+node_data(const struct genie_payload *payload, const struct genie_node *node,
+	  struct genie_host_block *block, size_t *ret_size)
 {
-	CUgraphNode node = NULL;
-	CUresult status = node_begin(phGraphNode, dependencies, numDependencies, &node);
-	struct genie_args_cuGraphAddEventWaitNode args = {
-		.phGraphNode = &node,
-		.hGraph = hGraph,
-		.dependencies = dependencies,
-		.numDependencies = numDependencies,
-		.event = event,
-	};
-
-	if (!genie_event_get(event))
-		return CUDA_ERROR_INVALID_HANDLE;
-	if (status == CUDA_SUCCESS)
-		status = genie_call(GENIE_OP_cuGraphAddEventWaitNode, &args);
-	return node_end(status, phGraphNode, node);
+	*ret_size = 0;
+	if (!node->graph) {
+		if (!payload->copy || !genie_host_copy_comes(payload->copy, block))
+			return NULL;
+		*ret_size = sizeof(*block);
+		return block;
+	}
+	if (payload->data && payload->params.type != CU_GRAPH_NODE_TYPE_MEM_ALLOC)
+		*ret_size = payload->size;
+	return *ret_size ? payload->data : NULL;
 }
 
-CUresult
-genie_cuGraphAddMemsetNode(CUgraphNode *phGraphNode, CUgraph hGraph,
-			   const CUgraphNode *dependencies, size_t numDependencies,
-			   const CUDA_MEMSET_NODE_PARAMS *memsetParams, CUcontext ctx)
+/* @node: the program's, or a half of it. */
+static CUresult
+node_send(const struct genie_graph *graph, const struct genie_node *node,
+	  const struct genie_payload *payload, const CUgraphNodeParams *params,
+	  const struct wire_deps *deps)
 {
-	CUgraphNode node = NULL;
-	CUresult status = node_begin(phGraphNode, dependencies, numDependencies, &node);
-	struct genie_args_cuGraphAddMemsetNode args = {
-		.phGraphNode = &node,
-		.hGraph = hGraph,
-		.dependencies = dependencies,
-		.numDependencies = numDependencies,
-		.memsetParams = memsetParams,
-		.ctx = ctx,
+	struct genie_args_genieGraphNode args = {
+		.node = genie_node_handle(node),
+		.graph = genie_graph_handle(graph),
+		.dependencies = deps->nodes,
+		.edges = deps->plain ? NULL : deps->data,
+		.count = deps->count < DEPS_MAX ? deps->count : DEPS_MAX,
+		.params = params,
 	};
+	const struct genie_ctx *ctx = genie_ctx_current();
+	struct genie_host_block block;
+	CUresult status;
 
-	if (!memsetParams || !genie_ctx_get(ctx))
-		return CUDA_ERROR_INVALID_VALUE;
-	args.ctx = genie_ctx_handle(genie_ctx_get(ctx));
-	if (status == CUDA_SUCCESS)
-		status = genie_call(GENIE_OP_cuGraphAddMemsetNode, &args);
-	return node_end(status, phGraphNode, node);
+	args.data = node_data(payload, node, &block, &args.size);
+	if (node->graph) {
+		args.attrs = payload->attrs;
+		args.attr_count = payload->attr_count;
+		if (payload->ctx)
+			ctx = payload->ctx;
+	}
+	status = genie_call_ctx(GENIE_OP_genieGraphNode, &args, ctx, NULL);
+	return status == CUDA_SUCCESS ? rest_send(graph, args.node, deps) : status;
 }
 
-/* ---- copies ---- */
+static CUgraphNodeParams
+half_params(uint64_t host_id)
+{
+	CUgraphNodeParams params = {.type = CU_GRAPH_NODE_TYPE_HOST};
 
-/* A side of a copy that the worker can reach: device memory, an array, a shared address. */
+	params.host.userData = (void *)(uintptr_t)host_id;
+	return params;
+}
+
+static CUresult
+half_send(const struct genie_graph *graph, const struct genie_node *half,
+	  const struct genie_payload *payload, const struct wire_deps *deps)
+{
+	const CUgraphNodeParams params = half_params(payload->host_id);
+
+	return node_send(graph, half, payload, &params, deps);
+}
+
+/* The only thing that a node or half comes after. */
+static CUresult
+wire_deps_one(struct wire_deps *deps, const struct genie_node *node)
+{
+	const struct genie_dep dep = {.node = (struct genie_node *)node};
+	CUresult status = wire_deps_init(deps, &dep, 1);
+
+	if (status == CUDA_SUCCESS)
+		deps->nodes[0] = genie_node_handle(node);
+	return status;
+}
+
 static bool
-copy_side(CUmemorytype *type, const void **host, CUdeviceptr *device)
+needs_half(const struct genie_payload *payload, enum genie_host_part part)
 {
-	struct genie_mem mem;
-
-	switch ((int)*type) {
-	case CU_MEMORYTYPE_ARRAY:
-		return true;
-	case CU_MEMORYTYPE_HOST:
-		*device = (CUdeviceptr)(uintptr_t)*host;
-		break;
-	case CU_MEMORYTYPE_DEVICE:
-	case CU_MEMORYTYPE_UNIFIED:
-		break;
-	default:
-		return false;
-	}
-	if (!genie_mem_find(*device, &mem) || mem.type == GENIE_MEM_REGISTERED)
-		return false;
-	/* Pinned memory that the two sides do not share is kept alike from here on. */
-	if ((mem.type == GENIE_MEM_PINNED || mem.type == GENIE_MEM_MANAGED) &&
-	    genie_pinned_mirror(&mem) != CUDA_SUCCESS)
-		return false;
-	*type = CU_MEMORYTYPE_DEVICE;
-	*host = NULL;
-	return true;
+	return payload->copy && genie_host_copy_part(payload->copy) == part;
 }
 
 CUresult
-genie_cuGraphAddMemcpyNode(CUgraphNode *phGraphNode, CUgraph hGraph,
-			   const CUgraphNode *dependencies, size_t numDependencies,
-			   const CUDA_MEMCPY3D *copyParams, CUcontext ctx)
+genie_node_tell_locked(struct genie_node *node)
 {
-	CUgraphNode node = NULL;
-	CUresult status = node_begin(phGraphNode, dependencies, numDependencies, &node);
-	struct genie_args_cuGraphAddMemcpyNode args = {
-		.phGraphNode = &node,
-		.hGraph = hGraph,
-		.dependencies = dependencies,
-		.numDependencies = numDependencies,
-	};
-	CUDA_MEMCPY3D copy;
+	const struct genie_payload *payload = &node->payload;
+	CUgraphNodeParams params;
+	struct wire_deps deps;
+	CUresult status = wire_deps_init(&deps, node->deps, node->dep_count);
 
-	if (!copyParams || !genie_ctx_get(ctx))
-		return CUDA_ERROR_INVALID_VALUE;
-	copy = *copyParams;
-	if (!copy_side(&copy.srcMemoryType, &copy.srcHost, &copy.srcDevice) ||
-	    !copy_side(&copy.dstMemoryType, (const void **)&copy.dstHost, &copy.dstDevice)) {
-		genie_warn("a graph node that copies from or to this process's own memory is not "
-			   "supported yet");
-		return CUDA_ERROR_NOT_SUPPORTED;
-	}
-	args.copyParams = &copy;
-	args.ctx = genie_ctx_handle(genie_ctx_get(ctx));
-	if (status == CUDA_SUCCESS)
-		status = genie_call(GENIE_OP_cuGraphAddMemcpyNode, &args);
-	return node_end(status, phGraphNode, node);
-}
-
-/* ---- kernels ---- */
-
-/* The parameters of a kernel in one buffer, as genieLaunch has them. */
-struct packed {
-	struct genie_function *function;
-	size_t size;
-	char bytes[GENIE_KERNEL_PARAM_BYTES_MAX];
-};
-
-static CUresult
-packed_init(struct packed *packed, const CUDA_KERNEL_NODE_PARAMS *params)
-{
-	const void *buffer = NULL;
-	CUfunction handle;
-	CUresult status;
-
-	if (!params)
-		return CUDA_ERROR_INVALID_VALUE;
-	handle = params->func ? params->func : (CUfunction)params->kern;
-	status = genie_function_get(handle, &packed->function);
-	if (status == CUDA_SUCCESS)
-		status = genie_launch_params(packed->function->desc, params->kernelParams,
-					     params->extra, &buffer, &packed->size);
 	if (status != CUDA_SUCCESS)
 		return status;
-	if (packed->size > sizeof(packed->bytes))
-		return CUDA_ERROR_INVALID_VALUE;
-	genie_launch_pack(packed->function->desc, params->kernelParams, buffer, packed->bytes,
-			  packed->size);
+	genie_payload_wire(payload, &params);
+	if (needs_half(payload, GENIE_HOST_FIRST)) {
+		node->before = genie_node_half_locked();
+		status = node->before ? half_send(node->graph, node->before, payload, &deps)
+				      : CUDA_ERROR_OUT_OF_MEMORY;
+		wire_deps_fini(&deps);
+		if (status == CUDA_SUCCESS)
+			status = wire_deps_one(&deps, node->before);
+		if (status != CUDA_SUCCESS)
+			return status;
+	}
+	if (params.type == CU_GRAPH_NODE_TYPE_CONDITIONAL)
+		status = conditional_send(node, &deps, &params);
+	else
+		status = node_send(node->graph, node, payload, &params, &deps);
+	wire_deps_fini(&deps);
+	if (status != CUDA_SUCCESS || !needs_half(payload, GENIE_HOST_LAST))
+		return status;
+	node->after = genie_node_half_locked();
+	if (!node->after)
+		return CUDA_ERROR_OUT_OF_MEMORY;
+	status = wire_deps_one(&deps, node);
+	if (status != CUDA_SUCCESS)
+		return status;
+	status = half_send(node->graph, node->after, payload, &deps);
+	wire_deps_fini(&deps);
+	return status;
+}
+
+void
+genie_graph_contains_locked(struct genie_graph *graph, bool memory, bool conditional)
+{
+	while (graph) {
+		graph->memory = graph->memory || memory;
+		graph->conditional = graph->conditional || conditional;
+		graph = graph->owner ? graph->owner->graph : NULL;
+	}
+}
+
+CUresult
+genie_graph_add_locked(struct genie_graph *graph, const struct genie_dep *deps, size_t count,
+		       struct genie_payload *payload, struct genie_node **ret_node)
+{
+	bool moved = payload->child &&
+		     payload->params.graph.ownership == CU_GRAPH_CHILD_GRAPH_OWNERSHIP_MOVE;
+	struct genie_node *node = genie_node_new_locked(graph, deps, count, payload);
+	CUresult status;
+
+	if (!node) {
+		if (moved)
+			payload->child = NULL;
+		genie_payload_fini(payload);
+		return CUDA_ERROR_OUT_OF_MEMORY;
+	}
+	status = genie_node_tell_locked(node);
+	if (status != CUDA_SUCCESS) {
+		if (moved)
+			node->payload.child = NULL;
+		genie_node_free_locked(node);
+		return status;
+	}
+	if (node->payload.child)
+		node->payload.child->owner = node;
+	for (unsigned int i = 0; node->payload.bodies && i < node->payload.params.conditional.size;
+	     i++)
+		node->payload.bodies[i]->owner = node;
+	genie_graph_contains_locked(
+		graph, node->payload.alloc || (node->payload.child && node->payload.child->memory),
+		node->payload.params.type == CU_GRAPH_NODE_TYPE_CONDITIONAL);
+	*ret_node = node;
 	return CUDA_SUCCESS;
 }
 
-static CUfunction
-packed_function(const struct packed *packed)
-{
-	return (CUfunction)(uintptr_t)packed->function->object.token;
-}
-
-CUresult
-genie_cuGraphAddKernelNode_v2(CUgraphNode *phGraphNode, CUgraph hGraph,
-			      const CUgraphNode *dependencies, size_t numDependencies,
-			      const CUDA_KERNEL_NODE_PARAMS *nodeParams)
-{
-	CUgraphNode node = NULL;
-	struct packed packed;
-	struct genie_args_genieGraphKernelNode args = {
-		.graph = hGraph,
-		.dependencies = dependencies,
-		.count = numDependencies,
-		.params = packed.bytes,
-	};
-	CUresult status = packed_init(&packed, nodeParams);
-
-	if (status == CUDA_SUCCESS)
-		status = node_begin(phGraphNode, dependencies, numDependencies, &node);
-	if (status != CUDA_SUCCESS)
-		return status;
-	args.node = node;
-	args.function = packed_function(&packed);
-	args.gridX = nodeParams->gridDimX;
-	args.gridY = nodeParams->gridDimY;
-	args.gridZ = nodeParams->gridDimZ;
-	args.blockX = nodeParams->blockDimX;
-	args.blockY = nodeParams->blockDimY;
-	args.blockZ = nodeParams->blockDimZ;
-	args.shared = nodeParams->sharedMemBytes;
-	args.params_size = packed.size;
-	status = genie_call(GENIE_OP_genieGraphKernelNode, &args);
-	return node_end(status, phGraphNode, node);
-}
-
-CUresult
-genie_cuGraphKernelNodeSetParams_v2(CUgraphNode hNode, const CUDA_KERNEL_NODE_PARAMS *nodeParams)
-{
-	struct packed packed;
-	struct genie_args_genieGraphKernelSet args = {.node = hNode, .params = packed.bytes};
-	CUresult status = packed_init(&packed, nodeParams);
-
-	if (status != CUDA_SUCCESS)
-		return status;
-	args.function = packed_function(&packed);
-	args.gridX = nodeParams->gridDimX;
-	args.gridY = nodeParams->gridDimY;
-	args.gridZ = nodeParams->gridDimZ;
-	args.blockX = nodeParams->blockDimX;
-	args.blockY = nodeParams->blockDimY;
-	args.blockZ = nodeParams->blockDimZ;
-	args.shared = nodeParams->sharedMemBytes;
-	args.params_size = packed.size;
-	return genie_call(GENIE_OP_genieGraphKernelSet, &args);
-}
-
-CUresult
-genie_cuGraphExecKernelNodeSetParams_v2(CUgraphExec hGraphExec, CUgraphNode hNode,
-					const CUDA_KERNEL_NODE_PARAMS *nodeParams)
-{
-	struct packed packed;
-	struct genie_args_genieGraphExecKernelSet args = {
-		.exec = hGraphExec, .node = hNode, .params = packed.bytes};
-	CUresult status = packed_init(&packed, nodeParams);
-
-	if (status != CUDA_SUCCESS)
-		return status;
-	args.function = packed_function(&packed);
-	args.gridX = nodeParams->gridDimX;
-	args.gridY = nodeParams->gridDimY;
-	args.gridZ = nodeParams->gridDimZ;
-	args.blockX = nodeParams->blockDimX;
-	args.blockY = nodeParams->blockDimY;
-	args.blockZ = nodeParams->blockDimZ;
-	args.shared = nodeParams->sharedMemBytes;
-	args.params_size = packed.size;
-	return genie_call(GENIE_OP_genieGraphExecKernelSet, &args);
-}
-
-/* ---- host functions ---- */
-
-CUresult
-genie_cuGraphAddHostNode(CUgraphNode *phGraphNode, CUgraph hGraph, const CUgraphNode *dependencies,
-			 size_t numDependencies, const CUDA_HOST_NODE_PARAMS *nodeParams)
-{
-	CUgraphNode node = NULL;
-	CUresult status = node_begin(phGraphNode, dependencies, numDependencies, &node);
-	struct genie_args_genieGraphHostNode args = {
-		.node = node,
-		.graph = hGraph,
-		.dependencies = dependencies,
-		.count = numDependencies,
-	};
-
-	if (!nodeParams || !nodeParams->fn)
-		return CUDA_ERROR_INVALID_VALUE;
-	if (status != CUDA_SUCCESS)
-		return status;
-	args.id = genie_hostfunc_node(nodeParams->fn, nodeParams->userData);
-	if (!args.id)
-		return CUDA_ERROR_OUT_OF_MEMORY;
-	status = genie_call(GENIE_OP_genieGraphHostNode, &args);
-	if (status != CUDA_SUCCESS)
-		genie_hostfunc_drop(args.id);
-	return node_end(status, phGraphNode, node);
-}
-
-/* ---- a capture that is going on ---- */
-
-/* The nodes that cuStreamGetCaptureInfo gives out stay valid until the thread asks again. */
-#define CAPTURE_NODES_MAX 64
+/* ---- changes ---- */
 
 static CUresult
-capture_graph(struct genie_stream *stream, CUgraph *ret_graph, const CUgraphNode **ret_nodes,
-	      size_t *ret_count)
+set_send(const struct genie_node *node, const struct genie_payload *payload,
+	 const CUgraphNodeParams *params)
 {
-	struct genie_thread *thread = genie_thread_self();
-	size_t count = ret_nodes ? CAPTURE_NODES_MAX : 0;
-	CUgraph graph = NULL;
-	struct genie_args_genieCaptureInfo args = {
-		.stream = genie_stream_wire(stream),
-		.graph = &graph,
-		.count = &count,
+	struct genie_args_genieGraphNodeSet args = {
+		.node = genie_node_handle(node),
+		.params = params,
 	};
-	CUresult status;
+	const struct genie_ctx *ctx = payload->ctx ? payload->ctx : genie_ctx_current();
+	struct genie_host_block block;
 
-	if (ret_nodes && !thread->capture_nodes)
-		thread->capture_nodes = calloc(CAPTURE_NODES_MAX, sizeof(CUgraphNode));
-	if (ret_nodes && !thread->capture_nodes)
-		return CUDA_ERROR_OUT_OF_MEMORY;
-	args.dependencies = ret_nodes ? thread->capture_nodes : NULL;
-	status = genie_call_ctx(GENIE_OP_genieCaptureInfo, &args, stream->object.ctx, NULL);
+	args.data = node_data(payload, node, &block, &args.size);
+	return genie_call_ctx(GENIE_OP_genieGraphNodeSet, &args, ctx, NULL);
+}
+
+/* Puts a new half between what @node comes after and @node. */
+static CUresult
+insert_before(struct genie_node *node, const struct genie_payload *payload)
+{
+	struct genie_node *half = genie_node_half_locked();
+	struct wire_deps deps;
+	CUresult status = half ? wire_deps_init(&deps, node->deps, node->dep_count)
+			       : CUDA_ERROR_OUT_OF_MEMORY;
+	CUgraphEdgeData plain = {0};
+	CUgraphNode from, to;
+
+	if (status != CUDA_SUCCESS) {
+		genie_object_free(half);
+		return status;
+	}
+	status = half_send(node->graph, half, payload, &deps);
+	wire_deps_fini(&deps);
+	for (size_t i = 0; i < node->dep_count && status == CUDA_SUCCESS; i++)
+		status = genie_edge_send_locked(node->deps[i].node, node, &node->deps[i].data,
+						false);
+	from = genie_node_handle(half);
+	to = genie_node_handle(node);
+	if (status == CUDA_SUCCESS)
+		status = edges_send(node->graph, &from, &to, &plain, 1, true);
+	node->before = half;
+	return status;
+}
+
+/* The same between @node and what comes after it. */
+static CUresult
+insert_after(struct genie_node *node, const struct genie_payload *payload)
+{
+	struct genie_node *half = genie_node_half_locked();
+	struct wire_deps deps;
+	CUresult status = half ? wire_deps_one(&deps, node) : CUDA_ERROR_OUT_OF_MEMORY;
+
+	if (status != CUDA_SUCCESS) {
+		genie_object_free(half);
+		return status;
+	}
+	status = half_send(node->graph, half, payload, &deps);
+	wire_deps_fini(&deps);
+	for (size_t i = 0; i < node->graph->count && status == CUDA_SUCCESS; i++) {
+		struct genie_node *other = node->graph->nodes[i];
+		size_t at = genie_node_find_dep(other, node, NULL);
+		const CUgraphNode from[] = {genie_node_handle(node), genie_node_handle(half)};
+		const CUgraphNode to = genie_node_entry(other);
+
+		if (at == other->dep_count)
+			continue;
+		status = edges_send(node->graph, &from[0], &to, NULL, 1, false);
+		if (status == CUDA_SUCCESS)
+			status = edges_send(node->graph, &from[1], &to, NULL, 1, true);
+	}
+	node->after = half;
+	return status;
+}
+
+/* Our part of a copy, where it has one now or had one before. */
+static CUresult
+halves_change(struct genie_node *node, const struct genie_payload *payload)
+{
+	bool first = needs_half(payload, GENIE_HOST_FIRST);
+	bool last = needs_half(payload, GENIE_HOST_LAST);
+	CUgraphNodeParams params;
+	CUresult status = CUDA_SUCCESS;
+
+	if (first && !node->before)
+		status = insert_before(node, payload);
+	else if (node->before) {
+		params = half_params(first ? payload->host_id : 0);
+		status = set_send(node->before, payload, &params);
+	}
 	if (status != CUDA_SUCCESS)
 		return status;
-	if (ret_nodes && count > CAPTURE_NODES_MAX)
-		return CUDA_ERROR_NOT_SUPPORTED;
-	if (ret_graph)
-		*ret_graph = graph;
-	if (ret_nodes)
-		*ret_nodes = thread->capture_nodes;
-	if (ret_count)
-		*ret_count = count;
+	if (last && !node->after)
+		return insert_after(node, payload);
+	if (!node->after)
+		return CUDA_SUCCESS;
+	params = half_params(last ? payload->host_id : 0);
+	return set_send(node->after, payload, &params);
+}
+
+CUresult
+genie_node_change_locked(struct genie_node *node, struct genie_payload *payload)
+{
+	CUgraphNodeParams before, params;
+	CUresult status;
+
+	if (payload->params.type != node->payload.params.type || node->opaque) {
+		genie_payload_fini(payload);
+		return CUDA_ERROR_INVALID_VALUE;
+	}
+	genie_payload_wire(&node->payload, &before);
+	genie_payload_wire(payload, &params);
+	if (before.type != params.type) {
+		genie_payload_fini(payload);
+		return genie_refuse("a graph node that copies within host memory, made another "
+				    "copy, or the reverse",
+				    "they are different things for the device");
+	}
+	status = halves_change(node, payload);
+	if (status == CUDA_SUCCESS)
+		status = set_send(node, payload, &params);
+	if (status != CUDA_SUCCESS) {
+		genie_payload_fini(payload);
+		return status;
+	}
+	/* attributes stay as they were */
+	payload->attrs = node->payload.attrs;
+	payload->attr_count = node->payload.attr_count;
+	node->payload.attrs = NULL;
+	node->payload.attr_count = 0;
+	genie_payload_fini(&node->payload);
+	node->payload = *payload;
+	*payload = (struct genie_payload){0};
 	return CUDA_SUCCESS;
 }
 
-CUresult
-genie_cuStreamGetCaptureInfo_v2(CUstream hStream, CUstreamCaptureStatus *captureStatus_out,
-				cuuint64_t *id_out, CUgraph *graph_out,
-				const CUgraphNode **dependencies_out, size_t *numDependencies_out)
-{
-	CUresult status = genie_cuStreamGetCaptureInfo(hStream, captureStatus_out, id_out);
+/* ---- the same in an executable graph ---- */
 
-	/* Libraries ask before every launch; only in a capture is there more to say. */
-	if (status != CUDA_SUCCESS || *captureStatus_out != CU_STREAM_CAPTURE_STATUS_ACTIVE ||
-	    (!graph_out && !dependencies_out && !numDependencies_out))
-		return status;
-	return capture_graph(genie_stream_get(hStream), graph_out, dependencies_out,
-			     numDependencies_out);
+static CUresult
+exec_set_send(const struct genie_exec *exec, const struct genie_node *node,
+	      const struct genie_payload *payload, const CUgraphNodeParams *params)
+{
+	struct genie_args_genieGraphExecSet args = {
+		.exec = (CUgraphExec)(uintptr_t)exec->object.token,
+		.node = genie_node_handle(node),
+		.params = params,
+	};
+	const struct genie_ctx *ctx = payload->ctx ? payload->ctx : genie_ctx_current();
+	struct genie_host_block block;
+
+	args.data = node_data(payload, node, &block, &args.size);
+	return genie_call_ctx(GENIE_OP_genieGraphExecSet, &args, ctx, NULL);
 }
 
 CUresult
-genie_cuStreamGetCaptureInfo_v3(CUstream hStream, CUstreamCaptureStatus *captureStatus_out,
-				cuuint64_t *id_out, CUgraph *graph_out,
-				const CUgraphNode **dependencies_out,
-				const CUgraphEdgeData **edgeData_out, size_t *numDependencies_out)
+genie_node_exec_set_locked(struct genie_exec *exec, struct genie_node *node,
+			   const struct genie_payload *payload)
 {
-	/* Edges of a capture are plain ones as long as programmatic launches are not followed. */
-	if (edgeData_out)
-		*edgeData_out = NULL;
-	return genie_cuStreamGetCaptureInfo_v2(hStream, captureStatus_out, id_out, graph_out,
-					       dependencies_out, numDependencies_out);
+	bool first = needs_half(payload, GENIE_HOST_FIRST);
+	bool last = needs_half(payload, GENIE_HOST_LAST);
+	CUgraphNodeParams before, params;
+	CUresult status = CUDA_SUCCESS;
+
+	if (payload->params.type != node->payload.params.type || node->opaque)
+		return CUDA_ERROR_INVALID_VALUE;
+	genie_payload_wire(&node->payload, &before);
+	genie_payload_wire(payload, &params);
+	/* the kinds of memory cannot change */
+	if (before.type != params.type || (first && !node->before) || (last && !node->after))
+		return CUDA_ERROR_INVALID_VALUE;
+	if (node->before) {
+		const CUgraphNodeParams half = half_params(first ? payload->host_id : 0);
+
+		status = exec_set_send(exec, node->before, payload, &half);
+	}
+	if (node->after && status == CUDA_SUCCESS) {
+		const CUgraphNodeParams half = half_params(last ? payload->host_id : 0);
+
+		status = exec_set_send(exec, node->after, payload, &half);
+	}
+	return status == CUDA_SUCCESS ? exec_set_send(exec, node, payload, &params) : status;
 }

@@ -8,7 +8,7 @@
 #include <limits.h>
 #include <string.h>
 
-#include "interpose/client.h"
+#include "interpose/capture.h"
 #include "interpose/hook_gemm.h"
 
 static cublasStatus_t
@@ -16,7 +16,6 @@ dense_send(const struct genie_dense *dense, CUstream handle)
 {
 	struct genie_args_genieNativeDense args = {.dense = dense};
 	struct genie_stream *stream;
-	uint64_t ticket = 0;
 
 	if (genie_enter(false) != CUDA_SUCCESS || !genie_ctx_current())
 		return CUBLAS_STATUS_EXECUTION_FAILED;
@@ -24,10 +23,9 @@ dense_send(const struct genie_dense *dense, CUstream handle)
 	if (!stream)
 		return CUBLAS_STATUS_EXECUTION_FAILED;
 	args.stream = genie_stream_wire(stream);
-	if (genie_call_ticket(GENIE_OP_genieNativeDense, &args, &ticket) != CUDA_SUCCESS)
-		return CUBLAS_STATUS_EXECUTION_FAILED;
-	genie_stream_submitted(stream, ticket);
-	return CUBLAS_STATUS_SUCCESS;
+	return genie_native_submit(stream, GENIE_OP_genieNativeDense, &args) == CUDA_SUCCESS
+		       ? CUBLAS_STATUS_SUCCESS
+		       : CUBLAS_STATUS_EXECUTION_FAILED;
 }
 
 /* The argument rules of the cuBLAS documentation. */

@@ -3,7 +3,7 @@
 #include <library_types.h>
 #include <string.h>
 
-#include "interpose/client.h"
+#include "interpose/capture.h"
 
 /* cublasComputeType_t, from cublas_api.h (CUDA 13.0). */
 enum {
@@ -126,7 +126,6 @@ genie_gemm_submit(const struct genie_gemm *gemm, CUstream handle)
 {
 	struct genie_args_genieNativeGemm args = {0};
 	struct genie_stream *stream;
-	uint64_t ticket = 0;
 	CUresult status = genie_enter(false);
 
 	if (status != CUDA_SUCCESS)
@@ -138,8 +137,5 @@ genie_gemm_submit(const struct genie_gemm *gemm, CUstream handle)
 		return CUDA_ERROR_INVALID_HANDLE;
 	args.gemm = gemm;
 	args.stream = genie_stream_wire(stream);
-	status = genie_call_ticket(GENIE_OP_genieNativeGemm, &args, &ticket);
-	if (status == CUDA_SUCCESS)
-		genie_stream_submitted(stream, ticket);
-	return status;
+	return genie_native_submit(stream, GENIE_OP_genieNativeGemm, &args);
 }

@@ -17,7 +17,7 @@ struct hostfunc {
 	CUstreamCallback callback; /* instead of fn */
 	CUstream stream;           /* as the program named it, for callback */
 	void *data;
-	bool stays; /* part of a graph: runs at each of its launches */
+	int refs; /* of graphs: it runs at each of their launches; 0 = it runs once */
 	/* What was copied to pinned memory before it in its stream, and must have arrived; over a
 	 * network the worker's request can overtake it. */
 	uint32_t copied_slot;
@@ -64,7 +64,7 @@ hostfunc_take(uint64_t id, struct hostfunc *ret_func)
 		link = &func->next;
 	if (func) {
 		*ret_func = *func;
-		if (!func->stays) {
+		if (!func->refs) {
 			*link = func->next;
 			free(func);
 		}
@@ -73,22 +73,49 @@ hostfunc_take(uint64_t id, struct hostfunc *ret_func)
 	return func != NULL;
 }
 
+/* Removes one that runs once and will not. */
+static void
+hostfunc_cancel(uint64_t id)
+{
+	struct hostfunc func;
+
+	(void)hostfunc_take(id, &func);
+}
+
+void
+genie_hostfunc_ref(uint64_t id)
+{
+	struct hostfunc *func;
+
+	pthread_mutex_lock(&hostfunc_lock);
+	for (func = buckets[id % BUCKETS]; func && func->id != id; func = func->next)
+		;
+	if (func)
+		func->refs++;
+	pthread_mutex_unlock(&hostfunc_lock);
+}
+
 void
 genie_hostfunc_drop(uint64_t id)
 {
 	struct hostfunc **link = &buckets[id % BUCKETS];
+	struct genie_args_genieHostForget args = {.id = id};
 	struct hostfunc *func;
 
 	pthread_mutex_lock(&hostfunc_lock);
 	while ((func = *link) && func->id != id)
 		link = &func->next;
-	if (func)
+	if (func && --func->refs > 0)
+		func = NULL;
+	else if (func)
 		*link = func->next;
 	pthread_mutex_unlock(&hostfunc_lock);
+	if (func)
+		(void)genie_call_ctx(GENIE_OP_genieHostForget, &args, NULL, NULL);
 	free(func);
 }
 
-/* What a graph wrote to pinned memory comes here when the program waits, not before. */
+/* What kernels of a graph wrote to pinned memory comes here when the program waits, not before. */
 static void
 warn_of_mirrors(void)
 {
@@ -97,8 +124,8 @@ warn_of_mirrors(void)
 	if (atomic_load_explicit(&genie_mirror_count, memory_order_relaxed) == 0 ||
 	    atomic_exchange_explicit(&told, true, memory_order_relaxed))
 		return;
-	genie_warn("over a network a host function in a graph does not see what the same graph "
-		   "wrote to pinned memory");
+	genie_warn("over a network a host function in a graph does not see what kernels of the "
+		   "same graph wrote to pinned memory");
 }
 
 void
@@ -114,7 +141,7 @@ genie_hostfunc_run(void *data, uint64_t id)
 				   (unsigned long long)id);
 		return;
 	}
-	if (func.stays)
+	if (func.refs)
 		warn_of_mirrors();
 	if (func.copied_ticket)
 		genie_chan_wait(genie_client_chan(), func.copied_slot, func.copied_ticket);
@@ -125,7 +152,7 @@ genie_hostfunc_run(void *data, uint64_t id)
 		func.fn(func.data);
 	atomic_store_explicit(&running, false, memory_order_relaxed);
 	/* release: pairs with genie_hostfunc_pending(): who sees 0 sees what the function wrote */
-	if (!func.stays)
+	if (!func.refs)
 		atomic_fetch_sub_explicit(&pending, 1, memory_order_release);
 }
 
@@ -144,36 +171,58 @@ genie_hostfunc_pending(void)
 uint64_t
 genie_hostfunc_node(CUhostFn fn, void *data)
 {
-	const struct hostfunc func = {.fn = fn, .data = data, .stays = true};
+	const struct hostfunc func = {.fn = fn, .data = data, .refs = 1};
 
 	return hostfunc_add(&func);
 }
 
 static CUresult
-hostfunc_submit(struct genie_stream *stream, struct hostfunc *func)
+hostfunc_submit(struct genie_stream *stream, struct hostfunc *func, uint64_t *ret_ticket)
 {
 	struct genie_args_genieHostFunc args = {.stream = genie_stream_wire(stream)};
-	uint64_t ticket = 0;
 	CUresult status;
 
-	status = genie_capture_enter(stream);
-	if (status != CUDA_SUCCESS)
-		return status;
-	func->stays = genie_stream_capturing(stream);
 	func->copied_slot = atomic_load_explicit(&stream->copied_slot, memory_order_relaxed);
 	func->copied_ticket = atomic_load_explicit(&stream->copied_ticket, memory_order_relaxed);
 	args.id = hostfunc_add(func);
 	if (!args.id)
 		return CUDA_ERROR_OUT_OF_MEMORY;
 	atomic_fetch_add_explicit(&pending, 1, memory_order_relaxed);
-	status = genie_call_ctx(GENIE_OP_genieHostFunc, &args, stream->object.ctx, &ticket);
+	status = genie_call_ctx(GENIE_OP_genieHostFunc, &args, stream->object.ctx, ret_ticket);
 	if (status != CUDA_SUCCESS) {
 		atomic_fetch_sub_explicit(&pending, 1, memory_order_relaxed);
-		genie_hostfunc_drop(args.id);
+		hostfunc_cancel(args.id);
 		return status;
 	}
-	genie_stream_submitted(stream, ticket);
-	return genie_pending_error_before(ticket);
+	genie_stream_submitted(stream, *ret_ticket);
+	return CUDA_SUCCESS;
+}
+
+CUresult
+genie_hostfunc_after(struct genie_stream *stream, struct genie_ctx *ctx, CUhostFn fn, void *data)
+{
+	struct genie_args_genieMemFence fence = {0};
+	struct hostfunc func = {.fn = fn, .data = data};
+	CUresult status = CUDA_SUCCESS;
+	uint64_t ticket;
+
+	if (!atomic_load_explicit(&ctx->active, memory_order_relaxed))
+		return CUDA_ERROR_CONTEXT_IS_DESTROYED;
+	/* its stream is gone: any other, after everything */
+	if (!stream) {
+		stream = ctx->legacy;
+		status = genie_call_ctx(GENIE_OP_genieMemFence, &fence, NULL, NULL);
+	}
+	return status == CUDA_SUCCESS ? hostfunc_submit(stream, &func, &ticket) : status;
+}
+
+static CUresult
+hostfunc_call(struct genie_stream *stream, struct hostfunc *func)
+{
+	uint64_t ticket = 0;
+	CUresult status = hostfunc_submit(stream, func, &ticket);
+
+	return status == CUDA_SUCCESS ? genie_pending_error_before(ticket) : status;
 }
 
 CUresult
@@ -181,12 +230,17 @@ genie_cuLaunchHostFunc(CUstream hStream, CUhostFn fn, void *userData)
 {
 	struct genie_stream *stream = genie_stream_get(hStream);
 	struct hostfunc func = {.fn = fn, .data = userData};
+	bool captured = false;
+	CUresult status;
 
 	if (!stream)
 		return genie_stream_missing();
 	if (!fn)
 		return CUDA_ERROR_INVALID_VALUE;
-	return hostfunc_submit(stream, &func);
+	status = genie_capture_enter(stream, &captured);
+	if (status != CUDA_SUCCESS || captured)
+		return captured ? genie_capture_host(stream, fn, userData) : status;
+	return hostfunc_call(stream, &func);
 }
 
 CUresult
@@ -195,13 +249,13 @@ genie_cuStreamAddCallback(CUstream hStream, CUstreamCallback callback, void *use
 {
 	struct genie_stream *stream = genie_stream_get(hStream);
 	struct hostfunc func = {.callback = callback, .stream = hStream, .data = userData};
+	CUresult status;
 
 	if (!stream)
 		return genie_stream_missing();
 	if (!callback || flags)
 		return CUDA_ERROR_INVALID_VALUE;
 	/* Callbacks, unlike host functions, cannot be captured. */
-	if (genie_stream_capturing(stream))
-		return genie_capture_forbids_stream(stream);
-	return hostfunc_submit(stream, &func);
+	status = genie_capture_refuse(stream);
+	return status == CUDA_SUCCESS ? hostfunc_call(stream, &func) : status;
 }

@@ -274,6 +274,32 @@ params_mirror(const struct genie_kernel_desc *desc, void **params, const void *b
 	return status;
 }
 
+/* In a stream that is captured. */
+static CUresult __attribute__((noinline, cold))
+launch_capture(CUfunction handle, const struct genie_launch *launch, struct genie_stream *stream)
+{
+	const CUDA_KERNEL_NODE_PARAMS params = {
+		.func = handle,
+		.gridDimX = launch->grid[0],
+		.gridDimY = launch->grid[1],
+		.gridDimZ = launch->grid[2],
+		.blockDimX = launch->block[0],
+		.blockDimY = launch->block[1],
+		.blockDimZ = launch->block[2],
+		.sharedMemBytes = launch->shared,
+		.kernelParams = launch->params,
+		.extra = launch->extra,
+	};
+	struct genie_function *function;
+	CUresult status = genie_function_get(handle, &function);
+
+	if (status == CUDA_SUCCESS && launch->attr_count != 0)
+		status = attrs_check(function, launch, stream);
+	return status == CUDA_SUCCESS
+		       ? genie_capture_kernel(stream, &params, launch->attrs, launch->attr_count)
+		       : status;
+}
+
 static CUresult
 launch_submit(CUfunction handle, const struct genie_launch *launch)
 {
@@ -284,6 +310,7 @@ launch_submit(CUfunction handle, const struct genie_launch *launch)
 	size_t params_size, len;
 	const void *buffer;
 	struct genie_cmd *cmd;
+	bool captured = false;
 	CUresult status;
 
 	if (__builtin_expect(stream == NULL, 0))
@@ -293,7 +320,9 @@ launch_submit(CUfunction handle, const struct genie_launch *launch)
 		return status;
 	status = genie_launch_check(function, launch);
 	if (status == CUDA_SUCCESS)
-		status = genie_capture_enter(stream);
+		status = genie_capture_enter(stream, &captured);
+	if (__builtin_expect(captured, 0))
+		return launch_capture(handle, launch, stream);
 	if (status == CUDA_SUCCESS && launch->attr_count != 0)
 		status = attrs_check(function, launch, stream);
 	if (status == CUDA_SUCCESS)

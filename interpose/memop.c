@@ -19,8 +19,8 @@ word_check(CUdeviceptr addr, unsigned int size, unsigned int flags, unsigned int
 	return genie_mem_check_range(&mem, addr, size);
 }
 
-static CUresult
-memop_check(const CUstreamBatchMemOpParams *op)
+CUresult
+genie_memop_check(const CUstreamBatchMemOpParams *op)
 {
 	switch (op->operation) {
 	case CU_STREAM_MEM_OP_WAIT_VALUE_32:
@@ -36,19 +36,21 @@ memop_check(const CUstreamBatchMemOpParams *op)
 	}
 }
 
-/* Sends the command whose args hold the stream at @wire. */
+/* Sends the command whose args hold the stream at @wire; @list is what a graph has instead. */
 static CUresult
-memop_submit(enum genie_op op, void *args, CUstream *wire)
+memop_submit(enum genie_op op, void *args, CUstream *wire, CUstreamBatchMemOpParams *list,
+	     unsigned int count)
 {
 	struct genie_stream *stream = genie_stream_get(*wire);
+	bool captured = false;
 	uint64_t ticket = 0;
 	CUresult status;
 
 	if (stream == NULL)
 		return genie_stream_missing();
-	status = genie_capture_enter(stream);
-	if (status != CUDA_SUCCESS)
-		return status;
+	status = genie_capture_enter(stream, &captured);
+	if (status != CUDA_SUCCESS || captured)
+		return captured ? genie_capture_values(stream, list, count) : status;
 	*wire = genie_stream_wire(stream);
 	status = genie_call_ticket(op, args, &ticket);
 	if (ticket != 0)
@@ -62,10 +64,14 @@ genie_cuStreamWaitValue32_v2(CUstream stream, CUdeviceptr addr, cuuint32_t value
 {
 	struct genie_args_cuStreamWaitValue32_v2 args = {
 		.stream = stream, .addr = addr, .value = value, .flags = flags};
+	CUstreamBatchMemOpParams op = {.waitValue = {.operation = CU_STREAM_MEM_OP_WAIT_VALUE_32,
+						     .address = addr,
+						     .value = value,
+						     .flags = flags}};
 	CUresult status = word_check(addr, 4, flags, WAIT_FLAGS);
 
 	return status == CUDA_SUCCESS
-		       ? memop_submit(GENIE_OP_cuStreamWaitValue32_v2, &args, &args.stream)
+		       ? memop_submit(GENIE_OP_cuStreamWaitValue32_v2, &args, &args.stream, &op, 1)
 		       : status;
 }
 
@@ -75,10 +81,14 @@ genie_cuStreamWaitValue64_v2(CUstream stream, CUdeviceptr addr, cuuint64_t value
 {
 	struct genie_args_cuStreamWaitValue64_v2 args = {
 		.stream = stream, .addr = addr, .value = value, .flags = flags};
+	CUstreamBatchMemOpParams op = {.waitValue = {.operation = CU_STREAM_MEM_OP_WAIT_VALUE_64,
+						     .address = addr,
+						     .value64 = value,
+						     .flags = flags}};
 	CUresult status = word_check(addr, 8, flags, WAIT_FLAGS);
 
 	return status == CUDA_SUCCESS
-		       ? memop_submit(GENIE_OP_cuStreamWaitValue64_v2, &args, &args.stream)
+		       ? memop_submit(GENIE_OP_cuStreamWaitValue64_v2, &args, &args.stream, &op, 1)
 		       : status;
 }
 
@@ -88,10 +98,14 @@ genie_cuStreamWriteValue32_v2(CUstream stream, CUdeviceptr addr, cuuint32_t valu
 {
 	struct genie_args_cuStreamWriteValue32_v2 args = {
 		.stream = stream, .addr = addr, .value = value, .flags = flags};
+	CUstreamBatchMemOpParams op = {.writeValue = {.operation = CU_STREAM_MEM_OP_WRITE_VALUE_32,
+						      .address = addr,
+						      .value = value,
+						      .flags = flags}};
 	CUresult status = word_check(addr, 4, flags, WRITE_FLAGS);
 
 	return status == CUDA_SUCCESS
-		       ? memop_submit(GENIE_OP_cuStreamWriteValue32_v2, &args, &args.stream)
+		       ? memop_submit(GENIE_OP_cuStreamWriteValue32_v2, &args, &args.stream, &op, 1)
 		       : status;
 }
 
@@ -101,10 +115,14 @@ genie_cuStreamWriteValue64_v2(CUstream stream, CUdeviceptr addr, cuuint64_t valu
 {
 	struct genie_args_cuStreamWriteValue64_v2 args = {
 		.stream = stream, .addr = addr, .value = value, .flags = flags};
+	CUstreamBatchMemOpParams op = {.writeValue = {.operation = CU_STREAM_MEM_OP_WRITE_VALUE_64,
+						      .address = addr,
+						      .value64 = value,
+						      .flags = flags}};
 	CUresult status = word_check(addr, 8, flags, WRITE_FLAGS);
 
 	return status == CUDA_SUCCESS
-		       ? memop_submit(GENIE_OP_cuStreamWriteValue64_v2, &args, &args.stream)
+		       ? memop_submit(GENIE_OP_cuStreamWriteValue64_v2, &args, &args.stream, &op, 1)
 		       : status;
 }
 
@@ -119,8 +137,8 @@ genie_cuStreamBatchMemOp_v2(CUstream stream, unsigned int count,
 	if (paramArray == NULL || count == 0 || count > 256 || flags != 0)
 		return CUDA_ERROR_INVALID_VALUE;
 	for (unsigned int i = 0; i < count && status == CUDA_SUCCESS; i++)
-		status = memop_check(&paramArray[i]);
-	return status == CUDA_SUCCESS
-		       ? memop_submit(GENIE_OP_cuStreamBatchMemOp_v2, &args, &args.stream)
-		       : status;
+		status = genie_memop_check(&paramArray[i]);
+	return status == CUDA_SUCCESS ? memop_submit(GENIE_OP_cuStreamBatchMemOp_v2, &args,
+						     &args.stream, paramArray, count)
+				      : status;
 }

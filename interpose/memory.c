@@ -5,6 +5,7 @@
  * cost a one-way command, and only an allocation beyond the byte credit waits for the worker.
  */
 #include "interpose/memory.h"
+#include "interpose/graph.h"
 #include "interpose/share.h"
 #include "interpose/vmm.h"
 
@@ -386,6 +387,8 @@ genie_cuMemFree_v2(CUdeviceptr dptr)
 	}
 	if (mem.type == GENIE_MEM_MANAGED)
 		return genie_pinned_free(dptr, GENIE_MEM_MANAGED);
+	if (genie_graph_alloc_freed(dptr, &status))
+		return status;
 	return genie_mem_free_device(dptr, 0);
 }
 
@@ -452,6 +455,8 @@ genie_mem_forget_ctx(struct genie_ctx *ctx)
 	if (pinned != NULL)
 		genie_heap_each(pinned, forget_block, ctx);
 	genie_share_forget_ctx(ctx);
+	genie_graph_alloc_forget_ctx(ctx);
+	genie_host_copy_forget_ctx(ctx);
 	genie_ranges_forget_ctx(&genie_registered, ctx);
 	genie_ranges_forget_ctx(&globals, ctx);
 }

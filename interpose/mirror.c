@@ -177,9 +177,6 @@ genie_mirror_push_slow(struct genie_stream *stream)
 {
 	CUresult status = CUDA_SUCCESS;
 
-	/* A graph would repeat what is pushed now: it is pushed when the graph is launched. */
-	if (genie_stream_capturing(stream))
-		return CUDA_SUCCESS;
 	pthread_mutex_lock(&lock);
 	for (struct mirror *mirror = mirrors; mirror != NULL && status == CUDA_SUCCESS;
 	     mirror = mirror->next)

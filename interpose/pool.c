@@ -3,6 +3,7 @@
  * itself comes from the heap of its device, where a block freed in a stream's order is given out
  * again in that stream without any ordering.
  */
+#include "interpose/capture.h"
 #include "interpose/memory.h"
 #include "interpose/refuse.h"
 #include "interpose/share.h"
@@ -147,6 +148,7 @@ static CUresult
 alloc_async(CUdeviceptr *dptr, size_t size, struct genie_mempool *pool, CUstream handle)
 {
 	struct genie_stream *stream = genie_stream_get(handle);
+	bool captured = false;
 	uint64_t limit;
 	CUresult status;
 
@@ -158,13 +160,15 @@ alloc_async(CUdeviceptr *dptr, size_t size, struct genie_mempool *pool, CUstream
 		*dptr = 0;
 		return CUDA_SUCCESS;
 	}
-	if (genie_stream_capturing(stream))
-		return genie_refuse("cuMemAllocAsync in a graph",
-				    "allocation nodes come with the next release");
+	status = genie_capture_enter(stream, &captured);
+	if (status != CUDA_SUCCESS)
+		return status;
 	if (pool == NULL)
 		pool = pool_current(stream->object.ctx->device);
 	if (pool == NULL)
 		return CUDA_ERROR_OUT_OF_MEMORY;
+	if (captured) /* from the device's graph memory, whatever the pool */
+		return genie_capture_alloc(stream, pool->device, size, dptr);
 	limit = atomic_load_explicit(&pool->max_size, memory_order_relaxed);
 	if (limit != 0 && atomic_load_explicit(&pool->used, memory_order_relaxed) + size > limit)
 		return CUDA_ERROR_OUT_OF_MEMORY;
@@ -196,7 +200,9 @@ CUresult
 genie_cuMemFreeAsync(CUdeviceptr dptr, CUstream hStream)
 {
 	struct genie_stream *stream = genie_stream_get(hStream);
+	bool captured = false;
 	struct genie_mem mem;
+	CUresult status;
 
 	if (stream == NULL)
 		return genie_stream_missing();
@@ -205,12 +211,14 @@ genie_cuMemFreeAsync(CUdeviceptr dptr, CUstream hStream)
 	if (!genie_mem_find(dptr, &mem) || mem.base != dptr ||
 	    (mem.type != GENIE_MEM_DEVICE && (mem.type != GENIE_MEM_SHARED || mem.pool == NULL)))
 		return CUDA_ERROR_INVALID_VALUE;
-	if (genie_stream_capturing(stream))
-		return genie_refuse("cuMemFreeAsync in a graph",
-				    "allocation nodes come with the next release");
+	status = genie_capture_enter(stream, &captured);
+	if (status != CUDA_SUCCESS || captured)
+		return captured ? genie_capture_free(stream, dptr) : status;
 	/* The worker unmaps it when everything submitted before is done. */
 	if (mem.type == GENIE_MEM_SHARED)
 		return genie_share_close(dptr) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+	if (genie_graph_alloc_freed(dptr, &status))
+		return status;
 	return genie_mem_free_device(dptr, stream->object.token);
 }
 

@@ -48,10 +48,8 @@ set_check(const struct set *set, enum genie_side *ret_side)
 static CUresult
 set_by_hand(const struct set *set, struct genie_stream *stream)
 {
-	CUresult status = genie_copy_capture(stream);
+	CUresult status = genie_stream_synchronize(stream);
 
-	if (status == CUDA_SUCCESS)
-		status = genie_stream_synchronize(stream);
 	for (size_t y = 0; status == CUDA_SUCCESS && y < set->height; y++) {
 		char *row = (char *)(uintptr_t)set->dst + y * set->pitch;
 
@@ -124,11 +122,27 @@ set_rows(const struct set *set, struct genie_stream *stream)
 	return set_submit(GENIE_OP_cuMemsetD2D32Async, &d32, stream);
 }
 
+static CUresult __attribute__((noinline, cold))
+set_captured(const struct set *set, struct genie_stream *stream)
+{
+	const CUDA_MEMSET_NODE_PARAMS params = {
+		.dst = set->dst,
+		.pitch = set->pitch,
+		.value = set->value,
+		.elementSize = set->element,
+		.width = set->width,
+		.height = set->height,
+	};
+
+	return genie_capture_set(stream, &params);
+}
+
 static CUresult
 set_call(const struct set *set, bool sync)
 {
 	struct genie_stream *stream = genie_stream_get(set->stream);
 	enum genie_side side;
+	bool captured = false;
 	CUresult status, pulled;
 
 	if (stream == NULL)
@@ -137,11 +151,13 @@ set_call(const struct set *set, bool sync)
 		return CUDA_SUCCESS;
 	status = set_check(set, &side);
 	if (status == CUDA_SUCCESS)
-		status = genie_capture_enter(stream);
+		status = genie_capture_enter(stream, &captured);
 	if (status == CUDA_SUCCESS && sync)
 		status = genie_capture_forbids();
 	if (status != CUDA_SUCCESS)
 		return status;
+	if (__builtin_expect(captured, 0))
+		return set_captured(set, stream);
 	if (!genie_copy_direct(side))
 		return set_by_hand(set, stream);
 	status = genie_mirror_push(stream);

@@ -493,6 +493,7 @@ genie_cuStreamWaitEvent(CUstream hStream, CUevent hEvent, unsigned int Flags)
 	struct genie_stream *stream = genie_stream_get(hStream);
 	struct genie_event *event = genie_event_get(hEvent);
 	struct genie_args_cuStreamWaitEvent args = {.hEvent = hEvent, .Flags = Flags};
+	bool captured = false;
 	uint64_t ticket = 0;
 	CUresult status;
 
@@ -502,13 +503,16 @@ genie_cuStreamWaitEvent(CUstream hStream, CUevent hEvent, unsigned int Flags)
 		return CUDA_ERROR_INVALID_HANDLE;
 	if (Flags & ~(unsigned int)CU_EVENT_WAIT_EXTERNAL)
 		return CUDA_ERROR_INVALID_VALUE;
-	status = genie_capture_enter(stream);
-	if (status == CUDA_SUCCESS)
-		status = genie_capture_wait_event(stream, event, Flags);
+	status = genie_capture_enter(stream, &captured);
 	if (status != CUDA_SUCCESS)
 		return status;
+	/* An external wait is a node of the graph: each launch waits for the event for real. */
+	if (captured && Flags & CU_EVENT_WAIT_EXTERNAL)
+		return genie_capture_event(stream, CU_GRAPH_NODE_TYPE_WAIT_EVENT, hEvent);
+	if (captured || atomic_load_explicit(&event->capture_id, memory_order_relaxed))
+		return genie_capture_wait_event(stream, event);
 	/* Waiting for what was never recorded, or is known to be done, is nothing. */
-	if (!genie_stream_capturing(stream) && genie_event_known_done(event))
+	if (genie_event_known_done(event))
 		return CUDA_SUCCESS;
 	args.hStream = genie_stream_wire(stream);
 	status = genie_call_ctx(GENIE_OP_cuStreamWaitEvent, &args, stream->object.ctx, &ticket);

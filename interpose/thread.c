@@ -43,9 +43,7 @@ thread_end(void *data)
 		genie_lane_put(thread->lane);
 	thread->lane = NULL;
 	free(thread->reply);
-	free(thread->capture_nodes);
 	thread->reply = NULL;
-	thread->capture_nodes = NULL;
 
 	pthread_mutex_lock(&threads_lock);
 	counters_add(&ended, thread);

@@ -357,6 +357,9 @@ genie_complete_add(struct genie_session *session, struct genie_stream *stream,
 	bool own = false;
 	CUresult status;
 
+	/* an event that is captured says nothing */
+	if (genie_stream_capturing(session, stream))
+		return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
 	if (!event && stream->dirty) {
 		status = record(session, stream, &event);
 		if (status != CUDA_SUCCESS)

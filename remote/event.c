@@ -16,7 +16,7 @@ spare_take(struct genie_session *session, struct genie_ctx *ctx, unsigned int fl
 
 	genie_completer_lock(session);
 	for (struct genie_event **link = &ctx->spare; *link; link = &(*link)->next)
-		if ((*link)->flags == flags && !(*link)->shared) {
+		if ((*link)->flags == flags && !(*link)->shared && !(*link)->fixed) {
 			event = *link;
 			*link = event->next;
 			break;
@@ -61,7 +61,7 @@ genie_event_put(struct genie_session *session, struct genie_event *event)
 		genie_share_withdraw(session, event->share_id);
 	genie_completer_lock(session);
 	event->orphan = true;
-	gone = event->shared && event->pending == 0;
+	gone = (event->shared || event->fixed) && event->pending == 0;
 	if (event->pending == 0 && !gone) {
 		event->next = event->ctx->spare;
 		event->ctx->spare = event;
@@ -69,7 +69,8 @@ genie_event_put(struct genie_session *session, struct genie_event *event)
 	genie_completer_unlock(session);
 	if (!gone)
 		return;
-	/* Another process may use it for as long as it likes: not to be used again here. */
+	/* Another process, or a graph, may use it for as long as it likes: not to be used again
+	 * here. */
 	session->drv->cuEventDestroy_v2(event->handle);
 	free(event);
 }

@@ -74,8 +74,8 @@ genie_exec_cuMemcpy2DAsync_v2(struct genie_session *session,
 	return session->drv->cuMemcpy2DAsync_v2(&copy, stream->handle);
 }
 
-static CUresult
-copy_3d(struct genie_session *session, CUDA_MEMCPY3D *copy)
+CUresult
+genie_copy3d_resolve(struct genie_session *session, CUDA_MEMCPY3D *copy)
 {
 	struct genie_box src = {.x = copy->srcXInBytes,
 				.y = copy->srcY,
@@ -115,38 +115,10 @@ genie_exec_cuMemcpy3DAsync_v2(struct genie_session *session,
 
 	if (!stream)
 		return CUDA_ERROR_INVALID_HANDLE;
-	status = copy_3d(session, &copy);
+	status = genie_copy3d_resolve(session, &copy);
 	if (status != CUDA_SUCCESS)
 		return status;
 	return session->drv->cuMemcpy3DAsync_v2(&copy, stream->handle);
-}
-
-CUresult
-genie_exec_cuGraphAddMemcpyNode(struct genie_session *session,
-				struct genie_args_cuGraphAddMemcpyNode *args)
-{
-	CUDA_MEMCPY3D copy = *args->copyParams;
-	void *graph = NULL;
-	void *ctx = NULL;
-	CUgraphNode node = NULL;
-	CUresult status;
-
-	status = (CUresult)genie_session_resolve(session, GENIE_KIND_GRAPH, (uintptr_t)args->hGraph,
-						 &graph);
-	if (status == CUDA_SUCCESS)
-		status = (CUresult)genie_session_resolve(session, GENIE_KIND_CTX,
-							 (uintptr_t)args->ctx, &ctx);
-	if (status == CUDA_SUCCESS)
-		status = copy_3d(session, &copy);
-	if (status == CUDA_SUCCESS)
-		status = genie_nodes_find(session, args->dependencies, args->numDependencies);
-	if (status == CUDA_SUCCESS)
-		status = session->drv->cuGraphAddMemcpyNode(&node, graph, args->dependencies,
-							    args->numDependencies, &copy, ctx);
-	if (status != CUDA_SUCCESS)
-		return status;
-	return (CUresult)genie_session_bind(session, GENIE_KIND_GRAPHNODE,
-					    (uintptr_t)*args->phGraphNode, node);
 }
 
 /* ---- mipmapped arrays ---- */

@@ -11,37 +11,6 @@
 #include "remote/memory.h"
 #include "remote/stage.h"
 
-/* Data for copies that a graph repeats: kept as long as the session, since nobody says when the
- * last graph that reads it is gone. */
-struct kept {
-	struct kept *next;
-	char bytes[];
-};
-
-static void *
-keep(struct genie_session *session, const void *data, size_t size)
-{
-	struct kept *kept = malloc(sizeof(*kept) + size);
-
-	if (!kept)
-		return NULL;
-	memcpy(kept->bytes, data, size);
-	kept->next = session->capture_data;
-	session->capture_data = kept;
-	return kept->bytes;
-}
-
-void
-genie_copy_fini(struct genie_session *session)
-{
-	struct kept *kept;
-
-	while ((kept = session->capture_data)) {
-		session->capture_data = kept->next;
-		free(kept);
-	}
-}
-
 /* ---- to the device ---- */
 
 static void
@@ -80,7 +49,6 @@ genie_exec_genieMemcpyHtoDInline(struct genie_session *session,
 				 struct genie_args_genieMemcpyHtoDInline *args)
 {
 	struct genie_stream *stream = genie_stream_use(session, (uintptr_t)args->stream);
-	const void *data = args->data;
 	CUresult status;
 
 	if (!stream)
@@ -90,16 +58,12 @@ genie_exec_genieMemcpyHtoDInline(struct genie_session *session,
 	status = genie_address_check(session, args->dst, args->size);
 	if (status != CUDA_SUCCESS)
 		return status;
-	if (genie_stream_capturing(session, stream)) {
-		data = keep(session, data, args->size);
-		if (!data)
-			return CUDA_ERROR_OUT_OF_MEMORY;
-	} else if (session->backend->kind != GENIE_DEVICE_CUDA) {
+	if (session->backend->kind != GENIE_DEVICE_CUDA)
 		return copy_held(session, stream, args);
-	}
 	/* CUDA takes what lies in ordinary memory along before it returns, without waiting for the
 	 * stream (measured up to 128 KiB), so the command's own bytes can be named. */
-	return session->drv->cuMemcpyHtoDAsync_v2(args->dst, data, args->size, stream->handle);
+	return session->drv->cuMemcpyHtoDAsync_v2(args->dst, args->data, args->size,
+						  stream->handle);
 }
 
 static void
@@ -134,20 +98,9 @@ genie_exec_genieMemcpyHtoDBulk(struct genie_session *session,
 	data = ptr;
 	if (stream)
 		status = genie_address_check(session, args->dst, args->size);
-	if (status != CUDA_SUCCESS) {
-		bulk_in_happen(session, &done, status);
-		return status;
-	}
-	if (genie_stream_capturing(session, stream)) {
-		data = keep(session, ptr, args->size);
-		status = CUDA_ERROR_OUT_OF_MEMORY;
-		if (data)
-			status = session->drv->cuMemcpyHtoDAsync_v2(args->dst, data, args->size,
-								    stream->handle);
-		bulk_in_happen(session, &done, status);
-		return status;
-	}
-	status = session->drv->cuMemcpyHtoDAsync_v2(args->dst, data, args->size, stream->handle);
+	if (status == CUDA_SUCCESS)
+		status = session->drv->cuMemcpyHtoDAsync_v2(args->dst, data, args->size,
+							    stream->handle);
 	if (status == CUDA_SUCCESS)
 		status = genie_complete_add(session, stream, &done);
 	/* The slot goes back in any case: what a copy that failed has written does not matter. */
@@ -206,8 +159,6 @@ genie_exec_genieMemcpyDtoHReply(struct genie_session *session,
 	if (args->size > GENIE_REPLY_MAX ||
 	    genie_address_check(session, args->src, args->size) != CUDA_SUCCESS)
 		return CUDA_ERROR_INVALID_VALUE;
-	if (genie_stream_capturing(session, stream))
-		return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
 	genie_stage_register(session);
 	done.ptr = genie_stage_get(session);
 	status =
@@ -249,9 +200,7 @@ genie_exec_genieMemcpyDtoHBulk(struct genie_session *session,
 				     args->ref, args->size);
 		return CUDA_ERROR_INVALID_VALUE;
 	}
-	if (stream && genie_stream_capturing(session, stream))
-		status = CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
-	else if (stream)
+	if (stream)
 		status = genie_address_check(session, args->src, args->size);
 	if (status == CUDA_SUCCESS)
 		status = session->drv->cuMemcpyDtoHAsync_v2(done.ptr, args->src, args->size,

@@ -58,8 +58,8 @@ SET_2D(cuMemsetD2D32Async, 4, args->ui)
 
 /* ---- nodes of graphs ---- */
 
-static CUresult
-node_check(struct genie_session *session, const CUDA_MEMSET_NODE_PARAMS *params)
+CUresult
+genie_set_check(struct genie_session *session, const CUDA_MEMSET_NODE_PARAMS_v2 *params)
 {
 	struct genie_box box = {.height = params->height, .depth = 1, .pitch = params->pitch};
 
@@ -68,75 +68,10 @@ node_check(struct genie_session *session, const CUDA_MEMSET_NODE_PARAMS *params)
 	return genie_address_check_box(session, params->dst, &box);
 }
 
-CUresult
-genie_exec_cuGraphAddMemsetNode(struct genie_session *session,
-				struct genie_args_cuGraphAddMemsetNode *args)
-{
-	void *graph = NULL, *ctx = NULL;
-	CUgraphNode node = NULL;
-	CUresult status;
-
-	status = (CUresult)genie_session_resolve(session, GENIE_KIND_GRAPH, (uintptr_t)args->hGraph,
-						 &graph);
-	if (status == CUDA_SUCCESS)
-		status = (CUresult)genie_session_resolve(session, GENIE_KIND_CTX,
-							 (uintptr_t)args->ctx, &ctx);
-	if (status == CUDA_SUCCESS)
-		status = genie_nodes_find(session, args->dependencies, args->numDependencies);
-	if (status == CUDA_SUCCESS)
-		status = node_check(session, args->memsetParams);
-	if (status == CUDA_SUCCESS)
-		status = session->drv->cuGraphAddMemsetNode(&node, graph, args->dependencies,
-							    args->numDependencies,
-							    args->memsetParams, ctx);
-	if (status != CUDA_SUCCESS)
-		return status;
-	return (CUresult)genie_session_bind(session, GENIE_KIND_GRAPHNODE,
-					    (uintptr_t)*args->phGraphNode, node);
-}
-
-CUresult
-genie_exec_cuGraphMemsetNodeSetParams(struct genie_session *session,
-				      struct genie_args_cuGraphMemsetNodeSetParams *args)
-{
-	void *node = NULL;
-	CUresult status;
-
-	status = (CUresult)genie_session_resolve(session, GENIE_KIND_GRAPHNODE,
-						 (uintptr_t)args->hNode, &node);
-	if (status == CUDA_SUCCESS)
-		status = node_check(session, args->nodeParams);
-	if (status != CUDA_SUCCESS)
-		return status;
-	return session->drv->cuGraphMemsetNodeSetParams(node, args->nodeParams);
-}
-
-CUresult
-genie_exec_cuGraphExecMemsetNodeSetParams(struct genie_session *session,
-					  struct genie_args_cuGraphExecMemsetNodeSetParams *args)
-{
-	void *exec = NULL, *node = NULL, *ctx = NULL;
-	CUresult status;
-
-	status = (CUresult)genie_session_resolve(session, GENIE_KIND_GRAPHEXEC,
-						 (uintptr_t)args->hGraphExec, &exec);
-	if (status == CUDA_SUCCESS)
-		status = (CUresult)genie_session_resolve(session, GENIE_KIND_GRAPHNODE,
-							 (uintptr_t)args->hNode, &node);
-	if (status == CUDA_SUCCESS)
-		status = (CUresult)genie_session_resolve(session, GENIE_KIND_CTX,
-							 (uintptr_t)args->ctx, &ctx);
-	if (status == CUDA_SUCCESS)
-		status = node_check(session, args->memsetParams);
-	if (status != CUDA_SUCCESS)
-		return status;
-	return session->drv->cuGraphExecMemsetNodeSetParams(exec, node, args->memsetParams, ctx);
-}
-
 /* ---- writes and waits of a stream ---- */
 
-static CUresult
-memop_check(struct genie_session *session, CUstreamBatchMemOpParams *op)
+CUresult
+genie_memop_check(struct genie_session *session, CUstreamBatchMemOpParams *op)
 {
 	switch ((int)op->operation) {
 	case CU_STREAM_MEM_OP_WAIT_VALUE_32:
@@ -169,7 +104,7 @@ genie_exec_cuStreamBatchMemOp_v2(struct genie_session *session,
 		return CUDA_ERROR_INVALID_HANDLE;
 	/* in memory of this command alone */
 	for (unsigned int i = 0; i < args->count && status == CUDA_SUCCESS; i++)
-		status = memop_check(session, &args->paramArray[i]);
+		status = genie_memop_check(session, &args->paramArray[i]);
 	if (status != CUDA_SUCCESS)
 		return status;
 	return session->drv->cuStreamBatchMemOp_v2(stream->handle, args->count, args->paramArray,

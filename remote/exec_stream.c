@@ -50,8 +50,6 @@ genie_exec_genieStreamMark(struct genie_session *session, struct genie_args_geni
 	if (!stream)
 		return CUDA_ERROR_INVALID_HANDLE;
 	mark.slot = stream->slot;
-	if (genie_stream_capturing(session, stream))
-		return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
 	return genie_complete_add(session, stream, &mark);
 }
 
@@ -165,19 +163,14 @@ genie_exec_genieEventRecord(struct genie_session *session, struct genie_args_gen
 		return CUDA_ERROR_INVALID_HANDLE;
 	if (!stream)
 		return CUDA_ERROR_INVALID_HANDLE;
-	if (genie_stream_capturing(session, stream)) {
-		event = object->state;
-		return session->drv->cuEventRecordWithFlags(event->handle, stream->handle,
-							    args->flags);
-	}
 	status = genie_ctx_switch(session, stream->ctx);
 	if (status != CUDA_SUCCESS)
 		return status;
 	mark.ref = stream->slot;
 	event = object->state;
-	if (event->shared) {
-		/* The other process knows this very event, and may record it too: what is done here
-		 * is told by one of our own, which genie_complete_add() records. */
+	if (event->shared || event->fixed) {
+		/* Another process or a graph knows this very event, and may record it too: what is
+		 * done here is told by one of our own, which genie_complete_add() records. */
 		status = session->drv->cuEventRecordWithFlags(event->handle, stream->handle,
 							      args->flags);
 		stream->dirty = true;
@@ -203,44 +196,6 @@ genie_exec_cuStreamDestroy_v2(struct genie_session *session,
 	return genie_stream_destroy(session, (uintptr_t)args->hStream);
 }
 
-CUresult
-genie_exec_cuStreamBeginCapture_v2(struct genie_session *session,
-				   struct genie_args_cuStreamBeginCapture_v2 *args)
-{
-	struct genie_stream *stream = genie_stream_use(session, (uintptr_t)args->hStream);
-	CUresult status;
-
-	if (!stream)
-		return CUDA_ERROR_INVALID_HANDLE;
-	status = session->drv->cuStreamBeginCapture_v2(stream->handle, args->mode);
-	if (status == CUDA_SUCCESS)
-		session->captures++;
-	return status;
-}
-
-CUresult
-genie_exec_cuStreamEndCapture(struct genie_session *session,
-			      struct genie_args_cuStreamEndCapture *args)
-{
-	struct genie_object *object;
-	struct genie_stream *stream;
-	CUgraph graph = NULL;
-	CUresult status;
-
-	object = genie_object_find(&session->objects, GENIE_KIND_STREAM, (uintptr_t)args->hStream);
-	if (!object || !object->state)
-		return CUDA_ERROR_INVALID_HANDLE;
-	stream = object->state;
-	status = session->drv->cuStreamEndCapture(stream->handle, &graph);
-	/* A capture that failed is over as well. */
-	if (session->captures && !genie_stream_capturing(session, stream))
-		session->captures--;
-	if (status != CUDA_SUCCESS)
-		return status;
-	return (CUresult)genie_session_bind(session, GENIE_KIND_GRAPH,
-					    (uint64_t)(uintptr_t)*args->phGraph, graph);
-}
-
 /*
  * ---- host functions: the stream waits until the client has run one ----
  *
@@ -252,7 +207,6 @@ genie_exec_cuStreamEndCapture(struct genie_session *session,
 struct host_call {
 	struct genie_session *session;
 	uint64_t id;
-	bool once;              /* not part of a captured graph, which may run it again */
 	_Atomic uint32_t *flag; /* NULL: the calling thread waits for done */
 	sem_t done;
 };
@@ -292,8 +246,7 @@ host_call_run(void *data)
 		return;
 	while (sem_wait(&call->done))
 		; /* a signal */
-	if (call->once)
-		host_call_free(call);
+	host_call_free(call);
 }
 
 static void
@@ -318,7 +271,7 @@ host_call_wait(struct genie_session *session, struct genie_stream *stream, struc
 
 	status = session->drv->cuStreamWaitValue32_v2(
 		stream->handle, (CUdeviceptr)(uintptr_t)call->flag, 1, CU_STREAM_WAIT_VALUE_GEQ);
-	if (status != CUDA_SUCCESS || !call->once)
+	if (status != CUDA_SUCCESS)
 		return status;
 	return genie_complete_add(session, stream, &passed);
 }
@@ -340,7 +293,6 @@ genie_exec_genieHostFunc(struct genie_session *session, struct genie_args_genieH
 	sem_init(&call->done, 0, 0);
 	call->session = session;
 	call->id = args->id;
-	call->once = !genie_stream_capturing(session, stream);
 	if (!waits)
 		call->flag = genie_stage_flag_get(session);
 	if (!waits && !call->flag) {

@@ -89,13 +89,13 @@ genie_session_fini(struct genie_session *session)
 	for (unsigned int i = 0; i < GENIE_SLOT_CTXS; i++)
 		if (session->ctxs[i])
 			genie_ctx_free(session, session->ctxs[i]);
+	genie_graph_fini(session);
 	genie_objects_fini(&session->objects);
 	genie_stage_fini(session);
 	genie_mirror_fini(session);
 	genie_memory_fini(session);
 	genie_credit_fini(session);
 	genie_address_fini(session);
-	genie_copy_fini(session);
 	genie_devres_free(session->devres);
 	session->devres = NULL;
 	genie_store_destroy(session->store);

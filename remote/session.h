@@ -26,6 +26,7 @@ struct genie_broker;
 struct genie_completer;
 struct genie_credit;
 struct genie_ctx;
+struct genie_host_nodes;
 struct genie_ledger;
 struct genie_ledger_entry;
 struct genie_store;
@@ -58,6 +59,7 @@ struct genie_event {
 	struct genie_ctx *ctx;
 	CUevent handle;
 	unsigned int flags;
+	bool fixed; /* a graph has it: the token keeps this one, and nobody else gets it */
 	struct genie_event *next; /* in the list of spare events */
 	/* guarded by the completer's lock */
 	uint32_t pending;
@@ -109,7 +111,12 @@ struct genie_session {
 	_Atomic bool prints; /* a module with printf in it was loaded */
 	bool nvml_open;      /* nvml.c */
 	uint32_t greens;     /* green contexts there are */
-	uint32_t captures;   /* streams that the client began to capture and did not end */
+	/* exec_graph.c: a command is being captured; in which stream, for which graph (tokens),
+	 * behind what */
+	bool capturing;
+	CUstream capture_stream;
+	CUgraph capture_graph;
+	CUgraphNode capture_after;
 
 	struct genie_completer *completer; /* complete.c */
 	struct genie_memory *memory;       /* exec_memory.c */
@@ -117,11 +124,13 @@ struct genie_session {
 	struct genie_credit *credit;       /* credit.c */
 	struct genie_mirror *mirrors;      /* mirror.c */
 	uint32_t mirror_count;
-	struct genie_reply_stage *stage;   /* stage.c */
-	struct genie_devres *devres;       /* devres.c */
-	struct genie_store *store;         /* store.c */
-	const struct genie_broker *broker; /* share.c; NULL: nothing can be shared */
-	void *capture_data; /* copies that belong to captured graphs, see exec_copy.c */
+	struct genie_reply_stage *stage;     /* stage.c */
+	struct genie_devres *devres;         /* devres.c */
+	struct genie_store *store;           /* store.c */
+	const struct genie_broker *broker;   /* share.c; NULL: nothing can be shared */
+	struct genie_host_nodes *host_nodes; /* graph_host.c */
+	struct genie_condition *conditions;  /* exec_graph.c: made for graphs */
+	size_t condition_count, condition_room;
 };
 
 struct genie_session_opts {

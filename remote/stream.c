@@ -43,7 +43,7 @@ genie_stream_capturing(struct genie_session *session, const struct genie_stream 
 	CUstreamCaptureStatus capture = CU_STREAM_CAPTURE_STATUS_NONE;
 
 	/* The legacy stream cannot be captured, and asking about it disturbs a capture. */
-	if (!session->captures || stream->handle == CU_STREAM_LEGACY)
+	if (!session->capturing || stream->handle == CU_STREAM_LEGACY)
 		return false;
 	if (session->drv->cuStreamIsCapturing(stream->handle, &capture) != CUDA_SUCCESS)
 		return false;

@@ -49,6 +49,7 @@ afterwards(int code)
 	cudaDeviceProp properties;
 	cudaEvent_t event;
 	cudaStream_t other;
+	cudaGraph_t graph;
 	CUcontext context;
 	CUdevice device;
 	char host[16] = {};
@@ -86,6 +87,7 @@ afterwards(int code)
 	report("get limit", cudaDeviceGetLimit(&size, cudaLimitStackSize), code);
 	report("pointer attributes", cudaPointerGetAttributes(&pointer, memory), 0);
 	/* What asks nothing of the context. */
+	report("graph create", cudaGraphCreate(&graph, 0), cudaSuccess);
 	report("get device", cudaGetDevice(&value), cudaSuccess);
 	report("device count", cudaGetDeviceCount(&value), cudaSuccess);
 	report("properties", cudaGetDeviceProperties(&properties, 0), cudaSuccess);

@@ -304,6 +304,15 @@ genie_chan_pinned_base(const struct genie_chan *c)
 }
 
 int
+genie_chan_host_data(struct genie_chan *c, const void *addr, size_t len)
+{
+	(void)c;
+	(void)addr;
+	(void)len;
+	return 0;
+}
+
+int
 genie_chan_pinned_discard(struct genie_chan *c, void *addr, size_t len)
 {
 	(void)c;

@@ -68,6 +68,15 @@ genie_port_host_func(struct genie_port *port, uint64_t id, void (*done)(void *da
 	return 0;
 }
 
+int
+genie_port_host_data(struct genie_port *port, uint64_t addr, size_t len)
+{
+	(void)port;
+	(void)addr;
+	(void)len;
+	return 0;
+}
+
 void
 genie_port_output(struct genie_port *port, const char *text, size_t len, bool is_error)
 {
@@ -359,11 +368,33 @@ stream_is_capturing(CUstream stream, CUstreamCaptureStatus *ret)
 }
 
 static CUresult
-capture_begin(CUstream stream, CUstreamCaptureMode mode)
+capture_begin(CUstream stream, CUgraph graph, const CUgraphNode *nodes,
+	      const CUgraphEdgeData *edges, size_t count, CUstreamCaptureMode mode)
 {
-	(void)mode;
+	(void)graph;
+	(void)nodes;
+	(void)edges;
+	(void)count;
+	if (mode != CU_STREAM_CAPTURE_MODE_RELAXED)
+		return CUDA_ERROR_INVALID_VALUE;
 	capturing = stream;
 	return CUDA_SUCCESS;
+}
+
+/* Whatever is captured is one node. */
+static CUresult
+capture_info(CUstream stream, CUstreamCaptureStatus *ret, cuuint64_t *id, CUgraph *graph,
+	     const CUgraphNode **nodes, size_t *count)
+{
+	static CUgraphNode node;
+
+	(void)id;
+	(void)graph;
+	if (!node)
+		node = handle_new();
+	*nodes = &node;
+	*count = 1;
+	return stream_is_capturing(stream, ret);
 }
 
 static CUresult
@@ -609,7 +640,8 @@ backend_make(enum genie_device_kind kind)
 	drv->cuStreamDestroy_v2 = stream_destroy;
 	drv->cuStreamWaitEvent = stream_wait;
 	drv->cuStreamIsCapturing = stream_is_capturing;
-	drv->cuStreamBeginCapture_v2 = capture_begin;
+	drv->cuStreamBeginCaptureToGraph = capture_begin;
+	drv->cuStreamGetCaptureInfo_v2 = capture_info;
 	drv->cuStreamEndCapture = capture_end;
 	drv->cuEventCreate = event_create;
 	drv->cuEventDestroy_v2 = event_destroy;

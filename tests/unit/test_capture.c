@@ -164,15 +164,86 @@ Test(capture, legacy_stream, .init = start)
 	cr_assert_eq(state(blocking), CU_STREAM_CAPTURE_STATUS_ACTIVE, "asking does no harm");
 }
 
-Test(capture, worker_says_no, .init = start)
+Test(capture, forks_must_join, .init = start)
 {
-	CUgraph graph;
+	CUgraph graph = (CUgraph)1;
+	CUdeviceptr memory;
 
+	cr_assert_eq(cuMemAlloc_v2(&memory, 64), CUDA_SUCCESS);
 	begin();
-	fake.status = CUDA_ERROR_STREAM_CAPTURE_UNJOINED;
+	cuEventRecord(event, stream);
+	cuStreamWaitEvent(other, event, 0);
+	cr_assert_eq(cuMemsetD8Async(memory, 1, 64, other), CUDA_SUCCESS);
 	cr_assert_eq(cuStreamEndCapture(stream, &graph), CUDA_ERROR_STREAM_CAPTURE_UNJOINED);
 	cr_assert_null(graph);
 	cr_assert_eq(state(stream), CU_STREAM_CAPTURE_STATUS_NONE, "it is over all the same");
+	cr_assert_eq(state(other), CU_STREAM_CAPTURE_STATUS_NONE);
+}
+
+/* What is sent in a stream that is captured is a node, behind what the stream did before. */
+Test(capture, calls_become_nodes, .init = start)
+{
+	const CUgraphNode *after;
+	CUgraphNode nodes[3], from[3], to[3];
+	CUstreamCaptureStatus status;
+	CUgraphNodeType type;
+	CUdeviceptr memory;
+	size_t count = 0;
+	CUgraph graph;
+	char host[64];
+
+	cr_assert_eq(cuMemAlloc_v2(&memory, 64), CUDA_SUCCESS);
+	begin();
+	cr_assert_eq(cuMemsetD8Async(memory, 1, 64, stream), CUDA_SUCCESS);
+	cuEventRecord(event, stream);
+	cuStreamWaitEvent(other, event, 0);
+	cr_assert_eq(cuMemsetD8Async(memory, 2, 8, other), CUDA_SUCCESS);
+	cr_assert_eq(cuMemcpyHtoDAsync_v2(memory + 8, host, 8, stream), CUDA_SUCCESS);
+	cuEventRecord(event, other);
+	cuStreamWaitEvent(stream, event, 0);
+	cr_assert_eq(cuStreamGetCaptureInfo_v2(stream, &status, NULL, &graph, &after, &count),
+		     CUDA_SUCCESS);
+	cr_assert_eq(count, 2, "both branches");
+	cr_assert_eq(fake_count(GENIE_OP_cuMemsetD8Async), 0);
+	cr_assert_eq(fake_count(GENIE_OP_genieGraphNode), 4, "ours of the copy is one more");
+	cr_assert_eq(cuStreamEndCapture(stream, &graph), CUDA_SUCCESS);
+	cr_assert_eq(genie_thread_self()->round_trips, 0);
+
+	count = 3;
+	cr_assert_eq(cuGraphGetNodes(graph, nodes, &count), CUDA_SUCCESS);
+	cr_assert_eq(count, 3);
+	cr_assert_eq(cuGraphNodeGetType(nodes[2], &type), CUDA_SUCCESS);
+	cr_assert_eq(type, CU_GRAPH_NODE_TYPE_MEMCPY);
+	count = 3;
+	cr_assert_eq(cuGraphGetEdges(graph, from, to, &count), CUDA_SUCCESS);
+	cr_assert_eq(count, 2);
+	cr_assert(from[0] == nodes[0] && from[1] == nodes[0]);
+	cr_assert_eq(cuGraphDestroy(graph), CUDA_SUCCESS);
+	cr_assert_eq(cuGraphNodeGetType(nodes[0], &type), CUDA_ERROR_INVALID_VALUE);
+}
+
+Test(capture, dependencies_can_be_changed, .init = start)
+{
+	const CUgraphNode *after = NULL;
+	CUstreamCaptureStatus status;
+	CUgraphNode extra;
+	CUgraph graph, ended;
+	size_t count = 9;
+
+	cr_assert_eq(cuGraphCreate(&graph, 0), CUDA_SUCCESS);
+	cr_assert_eq(cuGraphAddEmptyNode(&extra, graph, NULL, 0), CUDA_SUCCESS);
+	cr_assert_eq(cuStreamBeginCaptureToGraph(stream, graph, &extra, NULL, 1,
+						 CU_STREAM_CAPTURE_MODE_RELAXED),
+		     CUDA_SUCCESS);
+	cuStreamGetCaptureInfo_v2(stream, &status, NULL, NULL, &after, &count);
+	cr_assert(count == 1 && after[0] == extra);
+	cr_assert_eq(cuStreamUpdateCaptureDependencies(stream, NULL, 0,
+						       CU_STREAM_SET_CAPTURE_DEPENDENCIES),
+		     CUDA_SUCCESS);
+	cuStreamGetCaptureInfo_v2(stream, &status, NULL, NULL, &after, &count);
+	cr_assert_eq(count, 0);
+	cr_assert_eq(cuStreamEndCapture(stream, &ended), CUDA_SUCCESS);
+	cr_assert_eq(ended, graph);
 }
 
 Test(capture, stream_destroyed, .init = start)
@@ -183,4 +254,31 @@ Test(capture, stream_destroyed, .init = start)
 	cuStreamBeginCapture_v2(third, CU_STREAM_CAPTURE_MODE_GLOBAL);
 	cr_assert_eq(cuStreamDestroy_v2(third), CUDA_SUCCESS);
 	cr_assert_eq(genie_capture_forbids(), CUDA_SUCCESS);
+}
+
+/* The graph that is captured into ends: the capture does, too. */
+Test(capture, graph_destroyed, .init = start)
+{
+	CUgraph graph, parent, child, ended;
+	CUgraphNode node;
+
+	cr_assert_eq(cuGraphCreate(&graph, 0), CUDA_SUCCESS);
+	cr_assert_eq(cuStreamBeginCaptureToGraph(stream, graph, NULL, NULL, 0,
+						 CU_STREAM_CAPTURE_MODE_RELAXED),
+		     CUDA_SUCCESS);
+	cr_assert_eq(cuGraphDestroy(graph), CUDA_SUCCESS);
+	cr_assert_eq(state(stream), CU_STREAM_CAPTURE_STATUS_NONE);
+	cr_assert_eq(cuStreamEndCapture(stream, &ended), CUDA_ERROR_ILLEGAL_STATE);
+	/* the same for one in a node */
+	cr_assert_eq(cuGraphCreate(&graph, 0), CUDA_SUCCESS);
+	cr_assert_eq(cuGraphCreate(&parent, 0), CUDA_SUCCESS);
+	cr_assert_eq(cuGraphAddChildGraphNode(&node, parent, NULL, 0, graph), CUDA_SUCCESS);
+	cr_assert_eq(cuGraphChildGraphNodeGetGraph(node, &child), CUDA_SUCCESS);
+	cr_assert_eq(cuStreamBeginCaptureToGraph(stream, child, NULL, NULL, 0,
+						 CU_STREAM_CAPTURE_MODE_RELAXED),
+		     CUDA_SUCCESS);
+	cr_assert_eq(cuGraphDestroyNode(node), CUDA_SUCCESS);
+	cr_assert_eq(state(stream), CU_STREAM_CAPTURE_STATUS_NONE);
+	begin();
+	cr_assert_eq(cuStreamEndCapture(stream, &ended), CUDA_SUCCESS);
 }

@@ -130,7 +130,7 @@ Test(client_threads, captures, .init = start, .timeout = 60)
 {
 	in_threads(captures);
 	cr_assert_eq(genie_capture_forbids(), CUDA_SUCCESS);
-	cr_assert_eq(fake_count(GENIE_OP_cuStreamEndCapture), THREADS * ROUNDS);
+	cr_assert_eq(fake_count(GENIE_OP_cuGraphDestroy), THREADS * ROUNDS);
 }
 
 Test(client_threads, retain_and_release, .init = start, .timeout = 60)

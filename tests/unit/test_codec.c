@@ -110,17 +110,17 @@ Test(codec, data_that_is_not_aligned_is_moved)
 
 Test(codec, handles_of_an_array_are_copied)
 {
-	CUgraphNode nodes[2] = {(CUgraphNode)1, (CUgraphNode)2}, made = (CUgraphNode)3;
-	struct genie_args_cuGraphAddEmptyNode sent = {
-		.phGraphNode = &made, .dependencies = nodes, .numDependencies = 2};
-	struct genie_args_cuGraphAddEmptyNode *got;
+	CUgraphNode from[2] = {(CUgraphNode)1, (CUgraphNode)2};
+	CUgraphNode to[2] = {(CUgraphNode)3, (CUgraphNode)4};
+	struct genie_args_genieGraphEdges sent = {.from = from, .to = to, .count = 2}, *got;
 	struct genie_call call;
-	size_t size = encode(GENIE_OP_cuGraphAddEmptyNode, &sent);
+	size_t size = encode(GENIE_OP_genieGraphEdges, &sent);
 
-	cr_assert_null(decode(size, GENIE_OP_cuGraphAddEmptyNode, &call));
+	cr_assert_null(decode(size, GENIE_OP_genieGraphEdges, &call));
 	got = call.args;
-	cr_assert((uint8_t *)got->dependencies < up || (uint8_t *)got->dependencies >= up + size);
-	cr_assert_eq(got->dependencies[1], nodes[1]);
+	cr_assert((uint8_t *)got->from < up || (uint8_t *)got->from >= up + size);
+	cr_assert_eq(got->from[1], from[1]);
+	cr_assert_eq(got->to[1], to[1]);
 }
 
 Test(codec, negative_length_is_none)
@@ -244,36 +244,42 @@ Test(codec, a_long_name_travels_and_a_longer_one_does_not)
 
 Test(codec, an_answer_is_as_large_as_the_caller_has_room)
 {
-	CUgraphNode nodes[2] = {0};
-	size_t count = 2;
-	struct genie_args_cuGraphGetNodes sent = {.nodes = nodes, .numNodes = &count}, *got;
+	unsigned long long runs[2] = {0};
+	size_t count = 2, data_size = 0;
+	unsigned char data[1];
+	struct genie_args_genieMirrorScan sent = {
+		.runs = runs, .count = &count, .data = data, .data_size = &data_size};
+	struct genie_args_genieMirrorScan *got;
 	struct genie_call call;
 
 	cr_assert_null(
-		decode(encode(GENIE_OP_cuGraphGetNodes, &sent), GENIE_OP_cuGraphGetNodes, &call));
+		decode(encode(GENIE_OP_genieMirrorScan, &sent), GENIE_OP_genieMirrorScan, &call));
 	got = call.args;
-	cr_assert_eq(*got->numNodes, 2);
-	got->nodes[0] = (CUgraphNode)10;
-	got->nodes[1] = (CUgraphNode)11;
-	*got->numNodes = 1000; /* "there are more": must not make the answer larger */
+	cr_assert_eq(*got->count, 2);
+	got->runs[0] = 10;
+	got->runs[1] = 11;
+	*got->count = 1000; /* "there are more": must not make the answer larger */
 	cr_assert(answer(&call, &sent, 0));
-	cr_assert_eq(nodes[1], (CUgraphNode)11);
+	cr_assert_eq(runs[1], 11);
 	cr_assert_eq(count, 1000);
 }
 
 Test(codec, a_failed_call_changes_only_what_goes_both_ways)
 {
-	CUgraphNode nodes[2] = {(CUgraphNode)5, (CUgraphNode)6};
-	size_t count = 2;
-	struct genie_args_cuGraphGetNodes sent = {.nodes = nodes, .numNodes = &count}, *got;
+	unsigned long long runs[2] = {5, 6};
+	size_t count = 2, data_size = 0;
+	unsigned char data[1];
+	struct genie_args_genieMirrorScan sent = {
+		.runs = runs, .count = &count, .data = data, .data_size = &data_size};
+	struct genie_args_genieMirrorScan *got;
 	struct genie_call call;
 
 	cr_assert_null(
-		decode(encode(GENIE_OP_cuGraphGetNodes, &sent), GENIE_OP_cuGraphGetNodes, &call));
+		decode(encode(GENIE_OP_genieMirrorScan, &sent), GENIE_OP_genieMirrorScan, &call));
 	got = call.args;
-	*got->numNodes = 3;
+	*got->count = 3;
 	cr_assert(answer(&call, &sent, CUDA_ERROR_INVALID_VALUE));
-	cr_assert_eq(nodes[0], (CUgraphNode)5);
+	cr_assert_eq(runs[0], 5);
 	cr_assert_eq(count, 3);
 }
 

@@ -187,22 +187,6 @@ Test(exec_copy, pinned_copies_stay_inside_the_window)
 	}
 }
 
-Test(exec_copy, captured_data_outlives_its_command)
-{
-	CUstream a = fake_stream(3);
-	struct genie_args_cuStreamBeginCapture_v2 begin = {.hStream = a};
-	struct genie_args_genieMemcpyHtoDInline inline_copy = {
-		.dst = FAKE_WINDOW, .data = "kept", .size = 5, .stream = a};
-	struct genie_args_genieMemcpyHtoDBulk bulk = {
-		.dst = FAKE_WINDOW, .ref = 1, .size = 100, .stream = a};
-
-	cr_assert_eq(fake_call(GENIE_OP_cuStreamBeginCapture_v2, &begin, 1), 0);
-	cr_assert_eq(fake_call(GENIE_OP_genieMemcpyHtoDInline, &inline_copy, 1), 0);
-	cr_assert_eq(fake_call(GENIE_OP_genieMemcpyHtoDBulk, &bulk, 1), 0);
-	cr_assert_eq(fake.in_done, 1, "the slot goes back at once");
-	cr_assert_not_null(fake.session.capture_data);
-}
-
 /* ---- rectangles ---- */
 
 Test(exec_copy, rectangles_never_name_host_memory)

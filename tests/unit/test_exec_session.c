@@ -138,9 +138,8 @@ random_command(unsigned int *seed)
 	const struct genie_op_desc *desc = genie_op_desc(op);
 	uint64_t args[128] = {0};
 
-	/* A host function would wait for a client; a graph keeps its own to the end of the process.
-	 */
-	if (!desc || op == GENIE_OP_genieHostFunc || op == GENIE_OP_genieGraphHostNode ||
+	/* A host function would wait for a client, and a graph may have some. */
+	if (!desc || op == GENIE_OP_genieHostFunc || op == GENIE_OP_cuGraphLaunch ||
 	    desc->args_size > sizeof(args))
 		return;
 	for (unsigned int i = 0; i < desc->arg_count; i++) {
