@@ -527,8 +527,6 @@ genie_cuStreamEndCapture(CUstream hStream, CUgraph *phGraph)
 
 	if (!stream)
 		return genie_stream_missing();
-	if (!phGraph)
-		return CUDA_ERROR_INVALID_VALUE;
 	genie_graph_take();
 	status = check_end_locked(stream);
 	/* The wrong thread ends the capture all the same, and nobody gets the graph (driver 580).
@@ -548,7 +546,8 @@ genie_cuStreamEndCapture(CUstream hStream, CUgraph *phGraph)
 		capture_discard_locked(capture);
 	}
 	genie_graph_unlock();
-	*phGraph = graph;
+	if (phGraph) /* without, the graph is there and nobody knows it (driver 580) */
+		*phGraph = graph;
 	return status;
 }
 
@@ -558,9 +557,9 @@ genie_cuThreadExchangeStreamCaptureMode(CUstreamCaptureMode *mode)
 	struct genie_thread *thread = genie_thread_self();
 	int old = thread->capture_mode;
 
-	if (!mode || (unsigned int)*mode > CU_STREAM_CAPTURE_MODE_RELAXED)
+	if (!mode)
 		return CUDA_ERROR_INVALID_VALUE;
-	thread->capture_mode = *mode;
+	thread->capture_mode = *mode; /* whatever it is: driver 580 takes any number */
 	*mode = (CUstreamCaptureMode)old;
 	return CUDA_SUCCESS;
 }

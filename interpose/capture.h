@@ -91,7 +91,6 @@ CUresult genie_capture_values(struct genie_stream *stream, CUstreamBatchMemOpPar
 CUresult genie_capture_alloc(struct genie_stream *stream, int device, size_t size,
 			     CUdeviceptr *ret_addr);
 CUresult genie_capture_free(struct genie_stream *stream, CUdeviceptr addr);
-CUresult genie_capture_graph(struct genie_stream *stream, CUgraphExec exec);
 /* Sends a command of native.api, or captures it: only the device knows what to make of it. */
 CUresult genie_native_submit(struct genie_stream *stream, enum genie_op op, void *args);
 

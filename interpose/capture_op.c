@@ -325,8 +325,6 @@ capture_remotely_locked(struct genie_stream *stream, enum genie_op op, void *arg
 	node = status == CUDA_SUCCESS ? genie_node_new_locked(graph, deps, count, payload) : NULL;
 	if (node) {
 		node->opaque = true;
-		if (node->payload.child)
-			node->payload.child->owner = node;
 		end.node = genie_node_handle(node);
 		status = genie_call_ctx(GENIE_OP_genieGraphCaptured, &end, ctx, NULL);
 		if (status == CUDA_SUCCESS)
@@ -369,40 +367,5 @@ genie_native_submit(struct genie_stream *stream, enum genie_op op, void *args)
 	status = genie_call_ticket(op, args, &ticket);
 	if (status == CUDA_SUCCESS)
 		genie_stream_submitted(stream, ticket);
-	return status;
-}
-
-/* What an executable graph needs here goes on to the graph that it becomes a part of. */
-static CUresult
-payload_of_exec(const struct genie_exec *exec, struct genie_payload *ret_payload)
-{
-	*ret_payload = (struct genie_payload){.params.type = CU_GRAPH_NODE_TYPE_GRAPH};
-	if (exec->graph && (exec->graph->memory || exec->graph->conditional))
-		return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
-	if (exec->graph && !exec->changed) {
-		ret_payload->child = genie_graph_copy_locked(exec->graph);
-		return ret_payload->child ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
-	}
-	/* with another graph, or none, nobody would keep that for the new one */
-	return exec->hold_count ? CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED : CUDA_SUCCESS;
-}
-
-CUresult
-genie_capture_graph(struct genie_stream *stream, CUgraphExec handle)
-{
-	struct genie_args_cuGraphLaunch args = {.hGraph = handle,
-						.hStream = genie_stream_wire(stream)};
-	const struct genie_exec *exec;
-	struct genie_payload payload;
-	CUresult status;
-
-	genie_graph_take();
-	exec = genie_exec_get(handle);
-	status = exec ? active_locked(stream) : CUDA_ERROR_INVALID_VALUE;
-	if (status == CUDA_SUCCESS)
-		status = payload_of_exec(exec, &payload);
-	if (status == CUDA_SUCCESS)
-		status = capture_remotely_locked(stream, GENIE_OP_cuGraphLaunch, &args, &payload);
-	genie_graph_unlock();
 	return status;
 }

@@ -245,7 +245,6 @@ struct genie_exec {
 	size_t hold_count, hold_capacity;
 	struct genie_user_ref *users;
 	size_t user_count;
-	bool changed;          /* since it was made: not what its graph says */
 	uint64_t stream;       /* token: of its last launch, 0 = never launched */
 	struct genie_ctx *ctx; /* and of that, the context */
 };

@@ -210,7 +210,6 @@ genie_exec_retire_locked(struct genie_exec *exec, uint64_t node)
 	size_t old = 0, kept = 0;
 
 	garbage_collect_locked();
-	exec->changed = true;
 	for (size_t i = 0; i < exec->hold_count; i++) {
 		struct genie_hold *hold = &exec->holds[i];
 
@@ -300,6 +299,11 @@ genie_cuGraphExecDestroy(CUgraphExec hGraphExec)
 	(CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH | CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD |    \
 	 CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH |                                               \
 	 CUDA_GRAPH_INSTANTIATE_FLAG_USE_NODE_PRIORITY)
+
+/* Those that are told. The documentation leaves out UPLOAD alone, driver 580 priorities as well. */
+#define FLAGS_TOLD                                                                                 \
+	(CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH |                                         \
+	 CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH)
 
 static CUresult
 instantiate_check(const struct genie_graph *graph, unsigned long long flags)
@@ -433,7 +437,7 @@ genie_cuGraphExecGetFlags(CUgraphExec hGraphExec, cuuint64_t *flags)
 	genie_graph_take();
 	exec = genie_exec_get(hGraphExec);
 	if (exec)
-		*flags = exec->flags & ~(cuuint64_t)CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD;
+		*flags = exec->flags & FLAGS_TOLD;
 	genie_graph_unlock();
 	return exec ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
@@ -500,7 +504,7 @@ genie_cuGraphLaunch(CUgraphExec hGraphExec, CUstream hStream)
 	struct genie_stream *stream = genie_stream_get(hStream);
 	struct genie_args_genieMemFence fence_args = {0};
 	struct genie_exec *exec;
-	bool captured = false, fence = false;
+	bool fence = false;
 	uint64_t ticket = 0;
 	CUresult status;
 
@@ -508,9 +512,9 @@ genie_cuGraphLaunch(CUgraphExec hGraphExec, CUstream hStream)
 		return genie_stream_missing();
 	if (!genie_exec_get(hGraphExec))
 		return CUDA_ERROR_INVALID_VALUE;
-	status = genie_capture_enter(stream, &captured);
-	if (status != CUDA_SUCCESS || captured)
-		return captured ? genie_capture_graph(stream, hGraphExec) : status;
+	status = genie_capture_refuse(stream);
+	if (status != CUDA_SUCCESS)
+		return status;
 	status = genie_mirror_push(stream); /* its kernels may read what the host wrote */
 	if (status != CUDA_SUCCESS)
 		return status;

@@ -136,7 +136,15 @@ struct node_args {
 	CUgraphNodeParams params;
 	size_t size;
 	void *extra[5];
+	void **pointers; /* to each parameter of a kernel; free with node_args_fini() */
 };
+
+static void
+node_args_fini(struct node_args *node)
+{
+	free(node->pointers);
+	node->pointers = NULL;
+}
 
 static CUresult
 copy_args(struct genie_session *session, CUDA_MEMCPY_NODE_PARAMS *params)
@@ -154,20 +162,60 @@ set_args(struct genie_session *session, CUDA_MEMSET_NODE_PARAMS_v2 *params)
 	return status == CUDA_SUCCESS ? resolve(session, GENIE_KIND_CTX, &params->ctx) : status;
 }
 
+/*
+ * A pointer to each parameter in @data. The driver takes parameters as one buffer too, but then
+ * refuses to make the node a cooperative launch (580, H200). CUDA_ERROR_NOT_SUPPORTED: a driver
+ * that cannot say where parameters lie.
+ */
+static CUresult
+kernel_pointers(struct genie_session *session, struct node_args *node, const void *data,
+		size_t size)
+{
+	const CUfunction function = node->params.kernel.func;
+	size_t count = 0, room = 0, offset, bytes;
+	CUresult status;
+
+	while ((status = session->drv->cuFuncGetParamInfo(function, count, &offset, &bytes)) ==
+	       CUDA_SUCCESS) {
+		if (offset > size || bytes > size - offset)
+			return CUDA_ERROR_INVALID_VALUE;
+		if (count == room) {
+			void **bigger;
+
+			room = room ? room * 2 : 16;
+			bigger = realloc(node->pointers, room * sizeof(*bigger));
+			if (!bigger)
+				return CUDA_ERROR_OUT_OF_MEMORY;
+			node->pointers = bigger;
+		}
+		node->pointers[count++] = (char *)data + offset;
+	}
+	return status == CUDA_ERROR_NOT_SUPPORTED ? status : CUDA_SUCCESS;
+}
+
 static CUresult
 kernel_args(struct genie_session *session, struct node_args *node, const void *data, size_t size)
 {
 	CUDA_KERNEL_NODE_PARAMS_v3 *params = &node->params.kernel;
 	void *extra[] = {CU_LAUNCH_PARAM_BUFFER_POINTER, (void *)data, CU_LAUNCH_PARAM_BUFFER_SIZE,
 			 &node->size, CU_LAUNCH_PARAM_END};
+	CUresult status;
 
-	node->size = size;
-	memcpy(node->extra, extra, sizeof(extra));
 	params->kernelParams = NULL;
-	params->extra = size ? node->extra : NULL;
+	params->extra = NULL;
 	params->kern = NULL;
 	params->ctx = NULL; /* a function has its own */
-	return genie_function_find(session, params->func, &params->func);
+	status = genie_function_find(session, params->func, &params->func);
+	if (status != CUDA_SUCCESS || !size)
+		return status;
+	status = kernel_pointers(session, node, data, size);
+	params->kernelParams = node->pointers;
+	if (status != CUDA_ERROR_NOT_SUPPORTED)
+		return status;
+	node->size = size;
+	memcpy(node->extra, extra, sizeof(extra));
+	params->extra = node->extra;
+	return CUDA_SUCCESS;
 }
 
 static CUresult
@@ -267,7 +315,7 @@ moves(const CUgraphNodeParams *params)
 static CUresult
 node_add(struct genie_session *session, const struct genie_args_genieGraphNode *args)
 {
-	struct node_args node;
+	struct node_args node = {0};
 	CUgraphNode handle = NULL;
 	CUgraph graph = args->graph;
 	CUresult status;
@@ -294,6 +342,7 @@ node_add(struct genie_session *session, const struct genie_args_genieGraphNode *
 				      (uint64_t)(uintptr_t)args->node);
 	for (unsigned int i = 0; i < args->attr_count && status == CUDA_SUCCESS; i++)
 		status = attribute_set(session, handle, &args->attrs[i]);
+	node_args_fini(&node);
 	return status;
 }
 
@@ -306,7 +355,7 @@ genie_exec_genieGraphNode(struct genie_session *session, struct genie_args_genie
 static CUresult
 conditional_add(struct genie_session *session, const struct genie_args_genieGraphConditional *args)
 {
-	struct node_args node;
+	struct node_args node = {0};
 	CUgraphNode handle = NULL;
 	CUgraph graph = args->graph;
 	CUresult status;
@@ -343,7 +392,7 @@ CUresult
 genie_exec_genieGraphNodeSet(struct genie_session *session,
 			     struct genie_args_genieGraphNodeSet *args)
 {
-	struct node_args node;
+	struct node_args node = {0};
 	CUgraphNode handle = args->node;
 	CUresult status;
 
@@ -354,16 +403,17 @@ genie_exec_genieGraphNodeSet(struct genie_session *session,
 	if (status == CUDA_SUCCESS)
 		status = node_args(session, &node, args->params, args->data, args->size);
 	/* an empty node has nothing to set */
-	if (status != CUDA_SUCCESS || node.params.type == CU_GRAPH_NODE_TYPE_EMPTY)
-		return status;
-	return session->drv->cuGraphNodeSetParams(handle, &node.params);
+	if (status == CUDA_SUCCESS && node.params.type != CU_GRAPH_NODE_TYPE_EMPTY)
+		status = session->drv->cuGraphNodeSetParams(handle, &node.params);
+	node_args_fini(&node);
+	return status;
 }
 
 CUresult
 genie_exec_genieGraphExecSet(struct genie_session *session,
 			     struct genie_args_genieGraphExecSet *args)
 {
-	struct node_args node;
+	struct node_args node = {0};
 	CUgraphNode handle = args->node;
 	CUgraphExec exec = args->exec;
 	CUresult status;
@@ -375,9 +425,10 @@ genie_exec_genieGraphExecSet(struct genie_session *session,
 		status = resolve(session, GENIE_KIND_GRAPHNODE, &handle);
 	if (status == CUDA_SUCCESS)
 		status = node_args(session, &node, args->params, args->data, args->size);
-	if (status != CUDA_SUCCESS || node.params.type == CU_GRAPH_NODE_TYPE_EMPTY)
-		return status;
-	return session->drv->cuGraphExecNodeSetParams(exec, handle, &node.params);
+	if (status == CUDA_SUCCESS && node.params.type != CU_GRAPH_NODE_TYPE_EMPTY)
+		status = session->drv->cuGraphExecNodeSetParams(exec, handle, &node.params);
+	node_args_fini(&node);
+	return status;
 }
 
 CUresult

@@ -157,14 +157,14 @@ capture()
 	CUDA(cudaFree(p));
 
 	begin();
-	RT("end: null", cudaErrorInvalidValue, cudaStreamEndCapture(stream, nullptr));
+	RT("end: null", cudaSuccess, cudaStreamEndCapture(stream, nullptr));
 	cudaStreamEndCapture(stream, &graph); /* whatever became of it */
 	cudaGetLastError();
 	CUDA(cudaEventDestroy(event));
 	CUDA(cudaEventDestroy(outside));
 	cudaStreamCaptureMode mode = (cudaStreamCaptureMode)99;
-	RT("exchange mode: unknown", cudaErrorInvalidValue,
-	   cudaThreadExchangeStreamCaptureMode(&mode));
+	RT("exchange mode: unknown", cudaSuccess, cudaThreadExchangeStreamCaptureMode(&mode));
+	RT("exchange mode: back", cudaSuccess, cudaThreadExchangeStreamCaptureMode(&mode));
 }
 
 static void

@@ -32,9 +32,9 @@ next_input(void *data)
 	shared->calls++;
 }
 
-/* Captured: in → device, a kernel, device → out, the function; and once more in the same graph. */
+/* Captured: in → device, a kernel, device → out, the function; so many times in the same graph. */
 static void
-captured(int *in, int *out, const char *name)
+captured(int *in, int *out, const char *name, int halves)
 {
 	cudaStream_t stream;
 	cudaGraph_t graph;
@@ -48,7 +48,7 @@ captured(int *in, int *out, const char *name)
 		out[i] = 0;
 	}
 	CUDA(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
-	for (int half = 0; half < 2; half++) {
+	for (int half = 0; half < halves; half++) {
 		CUDA(cudaMemcpyAsync(device, in, count * sizeof(int), cudaMemcpyHostToDevice,
 				     stream));
 		add<<<1, 128, 0, stream>>>(device, count, 100);
@@ -60,7 +60,7 @@ captured(int *in, int *out, const char *name)
 	size_t nodes = 0, edges = 0;
 	CUDA(cudaGraphGetNodes(graph, nullptr, &nodes));
 	CUDA(cudaGraphGetEdges(graph, nullptr, nullptr, nullptr, &edges));
-	EXPECT(nodes == 8 && edges == 7);
+	EXPECT(nodes == 4u * halves && edges == nodes - 1);
 	CUDA(cudaGraphInstantiate(&exec, graph, 0));
 	CUDA(cudaGraphDestroy(graph));
 
@@ -70,14 +70,14 @@ captured(int *in, int *out, const char *name)
 	for (int launch = 0; launch < 3; launch++) {
 		CUDA(cudaGraphLaunch(exec, stream));
 		CUDA(cudaStreamSynchronize(stream));
-		for (int half = 0; half < 2; half++)
+		for (int half = 0; half < halves; half++)
 			expected += (long long)count * (count - 1) / 2 +
-				    (long long)count * (100 + 2 * launch + half);
+				    (long long)count * (100 + halves * launch + half);
 	}
 	printf("%s: %d calls, %lld\n", name, shared.calls, shared.sum);
-	EXPECT(shared.calls == 6);
+	EXPECT(shared.calls == 3 * halves);
 	EXPECT(shared.sum == expected);
-	EXPECT(in[17] == 17 + 6 && out[17] == 17 + 5 + 100);
+	EXPECT(in[17] == 17 + 3 * halves && out[17] == 17 + 3 * halves - 1 + 100);
 	CUDA(cudaGraphExecDestroy(exec));
 	CUDA(cudaFree(device));
 	CUDA(cudaStreamDestroy(stream));
@@ -252,11 +252,12 @@ int
 main()
 {
 	std::vector<int> in(count), out(count);
-	captured(in.data(), out.data(), "pageable");
+	/* Once: the driver may read pageable memory when the graph is launched, all of it. */
+	captured(in.data(), out.data(), "pageable", 1);
 	int *pinned_in, *pinned_out;
 	CUDA(cudaMallocHost(&pinned_in, count * sizeof(int)));
 	CUDA(cudaMallocHost(&pinned_out, count * sizeof(int)));
-	captured(pinned_in, pinned_out, "pinned");
+	captured(pinned_in, pinned_out, "pinned", 2);
 	CUDA(cudaFreeHost(pinned_in));
 	CUDA(cudaFreeHost(pinned_out));
 	rectangles();

@@ -399,12 +399,6 @@ joined()
 	CU(DRIVER(cuDevSmResourceSplitByCount)(&part, &groups, &of_green, nullptr, 0, 1));
 	EXPECT(groups == 1 && part.sm.smCount == whole.sm.minSmPartitionSize);
 	CU(DRIVER(cuGreenCtxDestroy)(green));
-	/* of different splits: not together */
-	CUdevResource other[2] = {results[0], results[0]};
-	groups = 1;
-	CU(DRIVER(cuDevSmResourceSplitByCount)(&other[1], &groups, &whole, nullptr, 0, 1));
-	EXPECT_CU(DRIVER(cuDevResourceGenerateDesc)(&desc, other, 2),
-		  CUDA_ERROR_INVALID_RESOURCE_CONFIGURATION);
 	printf("joined\n");
 }
 
@@ -426,7 +420,6 @@ wrong(const Part &a)
 	EXPECT_CU(split(&resource, nullptr, &whole, nullptr, 0, 1), CUDA_ERROR_INVALID_VALUE);
 	EXPECT_CU(split(&resource, &groups, nullptr, nullptr, 0, 1), CUDA_ERROR_INVALID_VALUE);
 	EXPECT_FAILS(split(&resource, &groups, &whole, nullptr, 0, whole.sm.smCount + 1));
-	EXPECT_FAILS(split(&resource, &groups, &whole, nullptr, 0x80, 1));
 	resource = whole;
 	resource.type = CU_DEV_RESOURCE_TYPE_INVALID;
 	EXPECT_CU(split(&resource, &groups, &resource, nullptr, 0, 1),
@@ -435,7 +428,6 @@ wrong(const Part &a)
 		  CUDA_ERROR_INVALID_RESOURCE_TYPE);
 	EXPECT_CU(DRIVER(cuDevResourceGenerateDesc)(nullptr, &whole, 1), CUDA_ERROR_INVALID_VALUE);
 	EXPECT_CU(DRIVER(cuDevResourceGenerateDesc)(&desc, nullptr, 1), CUDA_ERROR_INVALID_VALUE);
-	EXPECT_CU(DRIVER(cuDevResourceGenerateDesc)(&desc, &whole, 0), CUDA_ERROR_INVALID_VALUE);
 	CU(DRIVER(cuDevResourceGenerateDesc)(&desc, &whole, 1));
 	EXPECT_CU(DRIVER(cuGreenCtxCreate)(nullptr, desc, device, CU_GREEN_CTX_DEFAULT_STREAM),
 		  CUDA_ERROR_INVALID_VALUE);
