@@ -4,6 +4,7 @@
  * else is generated: the server's NVML answers.
  */
 #include "interpose/nvml_device.h"
+#include "wire/codec.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -31,10 +32,36 @@ genie_nvml_enter(bool early)
 	return NVML_SUCCESS;
 }
 
+/* What NVML writes into arrays of bytes is text, and programs read on to its end. */
+static void
+texts_end(enum genie_op op, void *args)
+{
+	const struct genie_op_desc *desc = genie_op_desc(op);
+
+	for (unsigned int i = desc->arg_count - desc->pointer_count; i < desc->arg_count; i++) {
+		const struct genie_arg_desc *arg = &desc->args[i];
+		uint64_t count = arg->count;
+		char *text;
+
+		if (arg->kind != GENIE_ARG_OUT || arg->size != 1 || arg->len_deref)
+			continue;
+		memcpy(&text, (char *)args + arg->offset, sizeof(text));
+		if (arg->len_size != 0) {
+			count = 0;
+			memcpy(&count, (char *)args + arg->len_offset, arg->len_size);
+		}
+		if (text != NULL && count != 0)
+			text[count - 1] = '\0';
+	}
+}
+
 nvmlReturn_t
 genie_nvml_call(enum genie_op op, void *args)
 {
 	CUresult status = genie_call_ctx(op, args, NULL, NULL);
+
+	if (status == CUDA_SUCCESS)
+		texts_end(op, args);
 
 	/* The worker answers with NVML's own codes. */
 	if (genie_chan_dead(genie_client_chan()))
@@ -135,10 +162,8 @@ genie_nvmlSystemGetDriverVersion(char *version, unsigned int length)
 		return NVML_ERROR_INVALID_ARGUMENT;
 	if (genie_client_connect())
 		return NVML_ERROR_DRIVER_NOT_LOADED;
-	if (genie_nvml_call(GENIE_OP_nvmlSystemGetDriverVersion, &args) == NVML_SUCCESS) {
-		version[length - 1] = '\0';
+	if (genie_nvml_call(GENIE_OP_nvmlSystemGetDriverVersion, &args) == NVML_SUCCESS)
 		return NVML_SUCCESS;
-	}
 	/* A device without NVML still has a driver: the CUDA version it speaks. */
 	snprintf(text, sizeof(text), "%u.%u", genie_client.welcome->driver_version / 1000,
 		 genie_client.welcome->driver_version % 1000 / 10);
@@ -156,10 +181,8 @@ genie_nvmlSystemGetNVMLVersion(char *version, unsigned int length)
 	if (genie_client_connect())
 		return NVML_ERROR_DRIVER_NOT_LOADED;
 	/* nvidia-smi compares it with its own, so it is the server's: "13.580.159.04". */
-	if (genie_nvml_call(GENIE_OP_nvmlSystemGetNVMLVersion, &args) == NVML_SUCCESS) {
-		version[length - 1] = '\0';
+	if (genie_nvml_call(GENIE_OP_nvmlSystemGetNVMLVersion, &args) == NVML_SUCCESS)
 		return NVML_SUCCESS;
-	}
 	snprintf(text, sizeof(text), "%u.%u", genie_client.welcome->driver_version / 1000,
 		 genie_client.welcome->driver_version % 1000 / 10);
 	return genie_nvml_text(text, version, length);

@@ -1,5 +1,5 @@
 /* A client whose server says what cannot be true: found by tests/fuzz/client, or by looking. */
-#include "interpose/client.h"
+#include "interpose/nvml.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
@@ -183,6 +183,32 @@ Test(liar, variables_of_impossible_size, .init = start_module, .timeout = 20)
 	cr_assert_eq(global_at(addr, UINT64_C(1) << 45, 1), CUDA_ERROR_NOT_SUPPORTED);
 	cr_assert_eq(global_at(addr, 0, 1), CUDA_ERROR_NOT_SUPPORTED);
 	cr_assert_eq(global_at(addr, 16, 0), CUDA_SUCCESS);
+}
+
+/* ---- texts of NVML ---- */
+
+nvmlReturn_t nvmlInit_v2(void);
+nvmlReturn_t nvmlDeviceGetHandleByIndex_v2(unsigned int index, nvmlDevice_t *device);
+nvmlReturn_t nvmlDeviceGetSerial(nvmlDevice_t device, char *serial, unsigned int length);
+
+Test(liar, texts_without_an_end, .init = fake_init)
+{
+	nvmlDevice_t device;
+	char serial[17];
+
+	cr_assert_eq(nvmlInit_v2(), NVML_SUCCESS);
+	cr_assert_eq(nvmlDeviceGetHandleByIndex_v2(0, &device), NVML_SUCCESS);
+	memset(fake.reply, 'x', sizeof(fake.reply));
+	memset(serial, 'y', sizeof(serial));
+	fake.reply_len = 16;
+	cr_assert_eq(nvmlDeviceGetSerial(device, serial, 16), NVML_SUCCESS);
+	cr_assert_eq(strnlen(serial, 16), 15);
+	cr_assert_eq(serial[16], 'y');
+	fake.status = NVML_ERROR_NOT_SUPPORTED;
+	fake.reply_len = 0;
+	memset(serial, 'y', sizeof(serial));
+	cr_assert_eq(nvmlDeviceGetSerial(device, serial, 16), NVML_ERROR_NOT_SUPPORTED);
+	cr_assert_eq(serial[15], 'y', "an answer that is none writes nothing");
 }
 
 /* ---- what is no lie: a program's own mistake ---- */
