@@ -202,6 +202,34 @@ texref_send(struct genie_texref *ref)
 	return status;
 }
 
+static bool
+resource_exists(const struct genie_texref *ref)
+{
+	struct genie_mem mem;
+	uint64_t mipmap;
+
+	switch ((int)ref->resource.resType) {
+	case CU_RESOURCE_TYPE_ARRAY:
+		return genie_array_get(ref->resource.res.array.hArray) != NULL;
+	case CU_RESOURCE_TYPE_MIPMAPPED_ARRAY:
+		mipmap = (uint64_t)(uintptr_t)ref->resource.res.mipmap.hMipmappedArray;
+		return genie_object_get(GENIE_KIND_MIPARRAY, mipmap) != NULL;
+	case CU_RESOURCE_TYPE_LINEAR:
+		return genie_mem_find(ref->resource.res.linear.devPtr + ref->offset, &mem);
+	default:
+		return genie_mem_find(ref->resource.res.pitch2D.devPtr, &mem);
+	}
+}
+
+/* How it reads has changed. A program may have freed what the reference is bound to, and will bind
+ * it to something else: runtimes do it in this order. */
+static CUresult
+texref_changed(struct genie_texref *ref)
+{
+	ref->bound = ref->bound && resource_exists(ref);
+	return texref_send(ref);
+}
+
 static CUresult
 texref_bind(struct genie_texref *ref, const CUDA_RESOURCE_DESC *resource)
 {
@@ -337,7 +365,7 @@ genie_cuTexRefSetFormat(CUtexref hTexRef, CUarray_format fmt, int NumPackedCompo
 		return CUDA_SUCCESS; /* an array has its own */
 	ref->resource.res.linear.format = fmt;
 	ref->resource.res.linear.numChannels = ref->channels;
-	return texref_send(ref);
+	return texref_changed(ref);
 }
 
 CUresult
@@ -350,7 +378,7 @@ genie_cuTexRefSetAddressMode(CUtexref hTexRef, int dim, CUaddress_mode am)
 	if (dim < 0 || dim > 2 || (unsigned int)am > CU_TR_ADDRESS_MODE_BORDER)
 		return CUDA_ERROR_INVALID_VALUE;
 	ref->texture.addressMode[dim] = am;
-	return texref_send(ref);
+	return texref_changed(ref);
 }
 
 /* Setter and getter of one member. */
@@ -364,7 +392,7 @@ genie_cuTexRefSetAddressMode(CUtexref hTexRef, int dim, CUaddress_mode am)
 		if (!(valid))                                                                      \
 			return CUDA_ERROR_INVALID_VALUE;                                           \
 		ref->texture.field = value;                                                        \
-		return texref_send(ref);                                                           \
+		return texref_changed(ref);                                                        \
 	}                                                                                          \
 	CUresult genie_cuTexRef##get_name(get_type *ret_value, CUtexref hTexRef)                   \
 	{                                                                                          \
@@ -397,7 +425,7 @@ genie_cuTexRefSetMipmapLevelClamp(CUtexref hTexRef, float minMipmapLevelClamp,
 		return CUDA_ERROR_INVALID_HANDLE;
 	ref->texture.minMipmapLevelClamp = minMipmapLevelClamp;
 	ref->texture.maxMipmapLevelClamp = maxMipmapLevelClamp;
-	return texref_send(ref);
+	return texref_changed(ref);
 }
 
 CUresult
@@ -410,7 +438,7 @@ genie_cuTexRefSetBorderColor(CUtexref hTexRef, float *pBorderColor)
 	if (pBorderColor == NULL)
 		return CUDA_ERROR_INVALID_VALUE;
 	memcpy(ref->texture.borderColor, pBorderColor, sizeof(ref->texture.borderColor));
-	return texref_send(ref);
+	return texref_changed(ref);
 }
 
 /* ---- asking ---- */
