@@ -43,7 +43,11 @@ enum genie_kind {
 	GENIE_KIND_NVMLDEV = 20,
 	GENIE_KIND_TEXREF = 21,
 	GENIE_KIND_SURFREF = 22,
-	GENIE_KIND_DEVDESC = 23, /* CUdevResourceDesc */
+	GENIE_KIND_DEVDESC = 23,   /* CUdevResourceDesc */
+	GENIE_KIND_NVMLSET = 24,   /* nvmlEventSet_t */
+	GENIE_KIND_GPMSAMPLE = 25, /* nvmlGpmSample_t */
+	GENIE_KIND_NVMLGI = 26,    /* nvmlGpuInstance_t */
+	GENIE_KIND_NVMLCI = 27,    /* nvmlComputeInstance_t */
 	GENIE_KIND_COUNT
 };
 

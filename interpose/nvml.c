@@ -216,12 +216,12 @@ int
 genie_nvml_device(nvmlDevice_t device)
 {
 	uint64_t token = (uintptr_t)device;
-	int ordinal = (int)genie_token_index(token) - 1;
+	uint32_t index = genie_token_index(token);
 
-	if (genie_token_kind(token) != GENIE_KIND_NVMLDEV || ordinal < 0 ||
-	    ordinal >= (int)genie_client.welcome->device_count)
+	if (genie_token_kind(token) != GENIE_KIND_NVMLDEV || index == 0 ||
+	    index > genie_client.welcome->device_count)
 		return -1;
-	return ordinal;
+	return (int)index - 1;
 }
 
 nvmlReturn_t

@@ -16,6 +16,16 @@ device_info(nvmlDevice_t device)
 	return ordinal < 0 ? NULL : &genie_client.server_devices[ordinal];
 }
 
+/* A slice of a GPU (MIG): the worker names it, and knows what there is to know of it. */
+static bool
+is_slice(nvmlDevice_t device)
+{
+	uint64_t token = (uintptr_t)device;
+
+	return genie_token_kind(token) == GENIE_KIND_NVMLDEV &&
+	       genie_token_index(token) >= GENIE_TOKEN_SERVER_BASE;
+}
+
 /* Most answers: one number. NVML_SUCCESS, or what is wrong with the arguments. */
 static nvmlReturn_t
 device_number(nvmlDevice_t device, unsigned int value, unsigned int *ret_value)
@@ -40,7 +50,11 @@ nvmlReturn_t
 genie_nvmlDeviceGetName(nvmlDevice_t device, char *name, unsigned int length)
 {
 	const struct genie_device_info *info = device_info(device);
+	struct genie_args_nvmlDeviceGetName args = {
+		.device = device, .name = name, .length = length};
 
+	if (is_slice(device) && name && length)
+		return genie_nvml_call(GENIE_OP_nvmlDeviceGetName, &args);
 	return info ? genie_nvml_text(info->name, name, length) : NVML_ERROR_INVALID_ARGUMENT;
 }
 
@@ -48,9 +62,13 @@ nvmlReturn_t
 genie_nvmlDeviceGetUUID(nvmlDevice_t device, char *uuid, unsigned int length)
 {
 	const struct genie_device_info *info = device_info(device);
+	struct genie_args_nvmlDeviceGetUUID args = {
+		.device = device, .uuid = uuid, .length = length};
 	char text[NVML_DEVICE_UUID_V2_BUFFER_SIZE] = "GPU-";
 	size_t n = 4;
 
+	if (is_slice(device) && uuid && length)
+		return genie_nvml_call(GENIE_OP_nvmlDeviceGetUUID, &args);
 	if (!info)
 		return NVML_ERROR_INVALID_ARGUMENT;
 	for (int i = 0; i < 16; i++) {
@@ -82,8 +100,11 @@ genie_nvmlDeviceGetCudaComputeCapability(nvmlDevice_t device, int *major, int *m
 nvmlReturn_t
 genie_nvmlDeviceGetAttributes_v2(nvmlDevice_t device, nvmlDeviceAttributes_t *attributes)
 {
-	(void)attributes;
-	/* Those are of a slice of a GPU (MIG). */
+	struct genie_args_nvmlDeviceGetAttributes_v2 args = {.device = device,
+							     .attributes = attributes};
+
+	if (is_slice(device) && attributes)
+		return genie_nvml_call(GENIE_OP_nvmlDeviceGetAttributes_v2, &args);
 	return device_info(device) ? NVML_ERROR_NOT_SUPPORTED : NVML_ERROR_INVALID_ARGUMENT;
 }
 
@@ -103,16 +124,13 @@ genie_nvmlDeviceGetComputeMode(nvmlDevice_t device, nvmlComputeMode_t *mode)
 	return NVML_SUCCESS;
 }
 
-/* ---- slices of a GPU: a server gives whole devices ---- */
-
 nvmlReturn_t
 genie_nvmlDeviceIsMigDeviceHandle(nvmlDevice_t device, unsigned int *isMigDevice)
 {
-	return device_number(device, 0, isMigDevice);
-}
-
-nvmlReturn_t
-genie_nvmlDeviceGetMaxMigDeviceCount(nvmlDevice_t device, unsigned int *count)
-{
-	return device_number(device, 0, count);
+	if (!is_slice(device))
+		return device_number(device, 0, isMigDevice);
+	if (!isMigDevice)
+		return NVML_ERROR_INVALID_ARGUMENT;
+	*isMigDevice = 1;
+	return NVML_SUCCESS;
 }

@@ -1,65 +1,46 @@
 /*
- * NVML: sets of events. The events of a GPU (XID errors, changes of clocks) are those of the
- * server's administrator, so the remote devices say that they have none, as others do whose driver
- * has none. A set can be made and waited for all the same: monitors do so before they look at what
- * a device has, and nvidia-smi ends with an error if it cannot.
+ * NVML: waiting for events. Sets and what is registered in them are the server's; the server never
+ * waits, so that a client which does holds up nobody, itself included: it is asked again until the
+ * time is over. Events of a GPU are rare and of this second, not of this millisecond.
  */
-#include <errno.h>
-#include <stdlib.h>
 #include <time.h>
 
 #include "interpose/nvml_device.h"
 
-struct nvmlEventSet_st {
-	char unused;
-};
+#define ASK_FIRST_MS 5
+#define ASK_MOST_MS  200
 
-nvmlReturn_t
-genie_nvmlEventSetCreate(nvmlEventSet_t *set)
+static int64_t
+now_ms(void)
 {
-	if (!set)
-		return NVML_ERROR_INVALID_ARGUMENT;
-	*set = (nvmlEventSet_t)calloc(1, sizeof(struct nvmlEventSet_st));
-	return *set ? NVML_SUCCESS : NVML_ERROR_MEMORY;
-}
+	struct timespec now;
 
-nvmlReturn_t
-genie_nvmlEventSetFree(nvmlEventSet_t set)
-{
-	if (!set)
-		return NVML_ERROR_INVALID_ARGUMENT;
-	free((void *)set);
-	return NVML_SUCCESS;
-}
-
-nvmlReturn_t
-genie_nvmlDeviceGetSupportedEventTypes(nvmlDevice_t device, unsigned long long *eventTypes)
-{
-	if (genie_nvml_device(device) < 0 || !eventTypes)
-		return NVML_ERROR_INVALID_ARGUMENT;
-	*eventTypes = 0;
-	return NVML_SUCCESS;
-}
-
-nvmlReturn_t
-genie_nvmlDeviceRegisterEvents(nvmlDevice_t device, unsigned long long eventTypes,
-			       nvmlEventSet_t set)
-{
-	if (genie_nvml_device(device) < 0 || !set)
-		return NVML_ERROR_INVALID_ARGUMENT;
-	return eventTypes ? NVML_ERROR_NOT_SUPPORTED : NVML_SUCCESS;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 nvmlReturn_t
 genie_nvmlEventSetWait_v2(nvmlEventSet_t set, nvmlEventData_t *data, unsigned int timeoutms)
 {
-	struct timespec left = {timeoutms / 1000, timeoutms % 1000 * 1000000l};
+	struct genie_args_nvmlEventSetWait_v2 args = {.set = set, .data = data};
+	int64_t end = now_ms() + timeoutms, step = ASK_FIRST_MS;
 
-	if (!set || !data)
+	if (!data || genie_token_kind((uintptr_t)set) != GENIE_KIND_NVMLSET)
 		return NVML_ERROR_INVALID_ARGUMENT;
-	while (nanosleep(&left, &left) && errno == EINTR)
-		;
-	return NVML_ERROR_TIMEOUT;
+	for (;;) {
+		nvmlReturn_t status = genie_nvml_call(GENIE_OP_nvmlEventSetWait_v2, &args);
+		int64_t left = end - now_ms();
+		struct timespec pause;
+
+		if (status != NVML_ERROR_TIMEOUT || left <= 0)
+			return status;
+		if (left > step)
+			left = step;
+		pause = (struct timespec){left / 1000, left % 1000 * 1000000};
+		nanosleep(&pause, NULL); /* a signal only brings the next question forward */
+		if (step < ASK_MOST_MS)
+			step *= 2;
+	}
 }
 
 nvmlReturn_t

@@ -39,7 +39,14 @@ not_supported(void)
 static int
 nvml_not_supported(void)
 {
-	return 3; /* NVML_ERROR_NOT_SUPPORTED */
+	return NVML_ERROR_NOT_SUPPORTED;
+}
+
+/* The library is there, and older than the function. */
+static int
+nvml_not_found(void)
+{
+	return NVML_ERROR_FUNCTION_NOT_FOUND;
 }
 
 static void
@@ -198,7 +205,7 @@ genie_backend_cuda_open(struct genie_backend *ret, char *err, size_t err_size)
 	fill(cuda->driver, &backend.drv, genie_driver_names, genie_driver_name_count,
 	     (void (*)(void))not_supported);
 	fill(cuda->nvml, &backend.nvml, genie_nvml_names, genie_nvml_name_count,
-	     (void (*)(void))nvml_not_supported);
+	     (void (*)(void))(cuda->nvml ? nvml_not_found : nvml_not_supported));
 	status = backend.drv.cuInit(0);
 	if (status != CUDA_SUCCESS) {
 		status_describe(&backend.drv, status, text, sizeof(text));

@@ -42,6 +42,10 @@ genie_object_limit(enum genie_kind kind)
 	case GENIE_KIND_GREENCTX:
 	case GENIE_KIND_DEVDESC:
 	case GENIE_KIND_NVMLDEV:
+	case GENIE_KIND_NVMLSET:
+	case GENIE_KIND_GPMSAMPLE:
+	case GENIE_KIND_NVMLGI:
+	case GENIE_KIND_NVMLCI:
 		return 1u << 12;
 	}
 	return 0;

@@ -644,6 +644,51 @@ soft_nvmlDeviceGetGpuFabricInfoV(nvmlDevice_t dev, nvmlGpuFabricInfoV_t *info)
 	return NVML_SUCCESS;
 }
 
+/* ---- events: there are none, which can be waited for ---- */
+
+static nvmlReturn_t
+soft_nvmlEventSetCreate(nvmlEventSet_t *set)
+{
+	if (!set)
+		return NVML_ERROR_INVALID_ARGUMENT;
+	*set = malloc(1);
+	return *set ? NVML_SUCCESS : NVML_ERROR_MEMORY;
+}
+
+static nvmlReturn_t
+soft_nvmlEventSetFree(nvmlEventSet_t set)
+{
+	free(set);
+	return set ? NVML_SUCCESS : NVML_ERROR_INVALID_ARGUMENT;
+}
+
+static nvmlReturn_t
+soft_nvmlDeviceRegisterEvents(nvmlDevice_t dev, unsigned long long types, nvmlEventSet_t set)
+{
+	nvmlReturn_t status = check_out(dev, set);
+
+	if (status == NVML_SUCCESS && types)
+		return NVML_ERROR_NOT_SUPPORTED;
+	return status;
+}
+
+static nvmlReturn_t
+soft_nvmlEventSetWait_v2(nvmlEventSet_t set, nvmlEventData_t *data, unsigned int timeout)
+{
+	(void)timeout; /* the worker's is 0 */
+	return set && data ? NVML_ERROR_TIMEOUT : NVML_ERROR_INVALID_ARGUMENT;
+}
+
+static nvmlReturn_t
+soft_nvmlGpmQueryDeviceSupport(nvmlDevice_t dev, nvmlGpmSupport_t *support)
+{
+	nvmlReturn_t status = check_out(dev, support);
+
+	if (status == NVML_SUCCESS)
+		support->isSupportedDevice = 0;
+	return status;
+}
+
 /* What such a device never does, and modes that are always off. */
 static nvmlReturn_t
 always_off(nvmlDevice_t dev, nvmlEnableState_t *state)
@@ -757,4 +802,9 @@ genie_soft_nvml_fill(struct genie_nvml *nvml, const struct genie_soft_nvml *desc
 	nvml->nvmlDeviceGetSupportedClocksEventReasons = no_reasons;
 	nvml->nvmlDeviceGetSupportedEventTypes = no_reasons;
 	nvml->nvmlDeviceOnSameBoard = soft_nvmlDeviceOnSameBoard;
+	nvml->nvmlEventSetCreate = soft_nvmlEventSetCreate;
+	nvml->nvmlEventSetFree = soft_nvmlEventSetFree;
+	nvml->nvmlDeviceRegisterEvents = soft_nvmlDeviceRegisterEvents;
+	nvml->nvmlEventSetWait_v2 = soft_nvmlEventSetWait_v2;
+	nvml->nvmlGpmQueryDeviceSupport = soft_nvmlGpmQueryDeviceSupport;
 }

@@ -51,6 +51,16 @@ structs(void)
 	SIZE(nvmlEnableState_t);
 	SIZE(nvmlUUID_t);
 	FIELD(nvmlUUID_t, value);
+	SIZE(nvmlGpmMetric_t);
+	FIELD(nvmlGpmMetric_t, metricInfo);
+	FIELD(nvmlGpmMetricsGet_t, sample1);
+	FIELD(nvmlGpmMetricsGet_t, metrics);
+	FIELD(nvmlGpmSupport_t, isSupportedDevice);
+	SIZE(nvmlGpuInstanceInfo_t);
+	FIELD(nvmlGpuInstanceInfo_t, placement);
+	SIZE(nvmlComputeInstanceInfo_t);
+	FIELD(nvmlComputeInstanceInfo_t, gpuInstance);
+	FIELD(nvmlComputeInstanceInfo_t, placement);
 	SIZE(nvmlProcessDetailList_t);
 	FIELD(nvmlProcessDetailList_t, numProcArrayEntries);
 }

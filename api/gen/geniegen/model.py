@@ -8,6 +8,7 @@ KINDS = [
     "ctx", "stream", "event", "module", "library", "kernel", "function", "graph", "graphnode",
     "graphexec", "array", "miparray", "texobj", "surfobj", "mempool", "memhandle", "linkstate",
     "greenctx", "userobj", "nvmldev", "texref", "surfref", "devdesc",
+    "nvmlset", "gpmsample", "nvmlgi", "nvmlci",
 ]
 
 CLASSES = ["local", "async", "sync", "unsupported", "refused"]
