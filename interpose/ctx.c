@@ -7,6 +7,7 @@
  */
 #include "interpose/ctx.h"
 #include "interpose/mirror.h"
+#include "wire/query.h"
 
 #include <string.h>
 
@@ -392,29 +393,62 @@ genie_cuDevicePrimaryCtxGetState(CUdevice dev, unsigned int *flags, int *active)
 
 /* ---- contexts of the program's own ---- */
 
+/* With a share of the device, which exists where the server has MPS: its driver says so. */
 static CUresult
-ctx_create(CUcontext *pctx, unsigned int flags, CUdevice dev, unsigned int api_version)
+ctx_activate_share(struct genie_ctx *ctx, const CUexecAffinityParam *params, int count)
+{
+	struct genie_args_genieCtxCreateAffinity args = {
+		.ctx = genie_ctx_handle(ctx),
+		.device = genie_device_wire(ctx->device),
+		.flags = ctx->flags,
+		.params = params,
+		.count = (unsigned int)count,
+	};
+	CUresult status = genie_call_ctx(GENIE_OP_genieCtxCreateAffinity, &args, ctx, NULL);
+
+	/* Nobody else knows of it yet: no lock. */
+	if (status == CUDA_SUCCESS)
+		atomic_store_explicit(&ctx->active, true, memory_order_release);
+	return status;
+}
+
+static CUresult
+ctx_create_share(CUcontext *pctx, const CUexecAffinityParam *params, int count, unsigned int flags,
+		 CUdevice dev, unsigned int api_version)
 {
 	struct genie_ctx *ctx;
 	CUresult status;
 
 	if (dev < 0 || dev >= genie_client.device_count)
 		return CUDA_ERROR_INVALID_DEVICE;
-	if (!pctx || flags & ~CTX_FLAGS_MASK)
+	if (!pctx || flags & ~CTX_FLAGS_MASK || count > GENIE_AFFINITIES_MAX)
 		return CUDA_ERROR_INVALID_VALUE;
 	ctx = ctx_new(dev, flags, false);
 	if (!ctx)
 		return CUDA_ERROR_OUT_OF_MEMORY;
 	ctx->api_version = api_version;
 	atomic_store_explicit(&ctx->refs, 1, memory_order_relaxed);
-	pthread_mutex_lock(&genie_client.lock);
-	status = ctx_activate_locked(ctx);
-	pthread_mutex_unlock(&genie_client.lock);
-	if (status == CUDA_SUCCESS)
-		status = stack_push(ctx);
+	if (count > 0) {
+		status = ctx_activate_share(ctx, params, count);
+	} else {
+		pthread_mutex_lock(&genie_client.lock);
+		status = ctx_activate_locked(ctx);
+		pthread_mutex_unlock(&genie_client.lock);
+	}
+	if (status != CUDA_SUCCESS) {
+		genie_object_unlink(ctx);
+		return status;
+	}
+	status = stack_push(ctx);
 	if (status == CUDA_SUCCESS)
 		*pctx = genie_ctx_handle(ctx);
 	return status;
+}
+
+static CUresult
+ctx_create(CUcontext *pctx, unsigned int flags, CUdevice dev, unsigned int api_version)
+{
+	return ctx_create_share(pctx, NULL, 0, flags, dev, api_version);
 }
 
 CUresult
@@ -433,22 +467,25 @@ CUresult
 genie_cuCtxCreate_v3(CUcontext *pctx, CUexecAffinityParam *paramsArray, int numParams,
 		     unsigned int flags, CUdevice dev)
 {
-	/* Execution affinity exists under MPS only. */
-	if (paramsArray && numParams > 0)
-		return CUDA_ERROR_UNSUPPORTED_EXEC_AFFINITY;
-	return ctx_create(pctx, flags, dev, API_VERSION);
+	if (numParams < 0 || (numParams > 0 && !paramsArray))
+		return CUDA_ERROR_INVALID_VALUE;
+	return ctx_create_share(pctx, paramsArray, numParams, flags, dev, API_VERSION);
 }
 
 CUresult
 genie_cuCtxCreate_v4(CUcontext *pctx, CUctxCreateParams *ctxCreateParams, unsigned int flags,
 		     CUdevice dev)
 {
-	if (ctxCreateParams && ctxCreateParams->execAffinityParams &&
-	    ctxCreateParams->numExecAffinityParams > 0)
-		return CUDA_ERROR_UNSUPPORTED_EXEC_AFFINITY;
-	if (ctxCreateParams && ctxCreateParams->cigParams)
-		return CUDA_ERROR_NOT_SUPPORTED;
-	return ctx_create(pctx, flags, dev, API_VERSION);
+	const CUctxCreateParams none = {0};
+	const CUctxCreateParams *params = ctxCreateParams ? ctxCreateParams : &none;
+
+	/* A context shared with a graphics API needs that API's queue, in this machine. One or the
+	 * other is documented. */
+	if (params->cigParams)
+		return params->execAffinityParams ? CUDA_ERROR_INVALID_VALUE
+						  : CUDA_ERROR_NOT_SUPPORTED;
+	return genie_cuCtxCreate_v3(pctx, params->execAffinityParams, params->numExecAffinityParams,
+				    flags, dev);
 }
 
 CUresult

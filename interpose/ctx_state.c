@@ -183,10 +183,12 @@ genie_cuCtxGetStreamPriorityRange(int *leastPriority, int *greatestPriority)
 CUresult
 genie_cuCtxGetExecAffinity(CUexecAffinityParam *pExecAffinity, CUexecAffinityType type)
 {
-	(void)type;
+	struct genie_args_cuCtxGetExecAffinity args = {.pExecAffinity = pExecAffinity,
+						       .type = type};
+
 	if (!genie_ctx_current())
 		return CUDA_ERROR_INVALID_CONTEXT;
 	if (!pExecAffinity)
 		return CUDA_ERROR_INVALID_VALUE;
-	return CUDA_ERROR_UNSUPPORTED_EXEC_AFFINITY;
+	return genie_call(GENIE_OP_cuCtxGetExecAffinity, &args);
 }

@@ -154,6 +154,18 @@ genie_cuDeviceTotalMem_v2(size_t *bytes, CUdevice dev)
 	return CUDA_SUCCESS;
 }
 
+/* The form of CUDA before 3.2 has room for 4 GiB. */
+CUresult
+genie_cuDeviceTotalMem(unsigned int *bytes, CUdevice dev)
+{
+	size_t total = 0;
+	CUresult status = genie_cuDeviceTotalMem_v2(bytes ? &total : NULL, dev);
+
+	if (status == CUDA_SUCCESS)
+		*bytes = total < UINT32_MAX ? (unsigned int)total : UINT32_MAX;
+	return status;
+}
+
 static int
 device_attribute(const struct genie_device_info *info, CUdevice_attribute attribute)
 {

@@ -75,7 +75,8 @@ genie_jit_answer(const struct genie_jit *jit, const struct genie_jit_report *rep
 
 		if (room != 0) {
 			len = texts[log] != NULL ? strnlen(texts[log], room - 1) : 0;
-			memcpy(jit->logs[log], texts[log], len);
+			if (len != 0)
+				memcpy(jit->logs[log], texts[log], len);
 			jit->logs[log][len] = '\0';
 		}
 		if (jit->log_values[log] != NULL)

@@ -51,7 +51,8 @@ struct genie_module {
 struct genie_library {
 	struct genie_object object;
 	struct genie_code *code;
-	pthread_mutex_t lock; /* guards what follows */
+	struct genie_jit *jit; /* numbers for the compiler; NULL: none were given */
+	pthread_mutex_t lock;  /* guards what follows */
 	struct genie_module *modules;
 	struct genie_kernel *
 		*kernels; /* parallel to the code's table; NULL entries: not made yet */
@@ -93,7 +94,9 @@ CUresult genie_module_global(struct genie_module *module, const char *name, CUde
 			     size_t *ret_size);
 
 struct genie_jit;
-/* Whether the device's compiler takes @image; the answers go where @jit says. */
+/* Loads @module with options and waits for it; the answers go where @jit says. */
+CUresult genie_module_compile(struct genie_module *module, const struct genie_jit *jit);
+/* The same of an image that is not kept: whether the device's compiler takes it. */
 CUresult genie_module_try(struct genie_ctx *ctx, const void *image, size_t size,
 			  const struct genie_jit *jit);
 

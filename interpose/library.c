@@ -1,10 +1,12 @@
 /*
  * Libraries: code without a context. They exist only here; what the worker sees are their modules.
  */
+#include "interpose/jit.h"
 #include "interpose/kernel.h"
 #include "interpose/mirror.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static struct genie_library *
 library_get(CUlibrary handle)
@@ -82,16 +84,46 @@ library_free(struct genie_library *library)
 	}
 	free(library->kernels);
 	genie_code_unref(library->code);
+	free(library->jit);
 	pthread_mutex_destroy(&library->lock);
 	genie_object_free(library);
 }
 
 /* ---- the entry points ---- */
 
-/* Takes over @code. */
+/*
+ * The compiler's options concern text: it is compiled now, in the current context or the first
+ * device's, because the program wants the log. Other contexts compile it with the same numbers.
+ */
 static CUresult
-library_make(struct genie_code *code, CUlibrary *ret_library)
+library_compile(struct genie_library *library, const struct genie_jit *jit)
 {
+	const struct genie_jit_report nothing = {0};
+	struct genie_module *module;
+	struct genie_ctx *ctx;
+
+	library->jit = calloc(1, sizeof(*library->jit));
+	if (library->jit == NULL)
+		return CUDA_ERROR_OUT_OF_MEMORY;
+	library->jit->count = jit->count;
+	memcpy(library->jit->options, jit->options, sizeof(jit->options));
+	memcpy(library->jit->values, jit->values, sizeof(jit->values));
+	if (library->code->image.form != GENIE_IMAGE_FORM_PTX) {
+		genie_jit_answer(jit, &nothing, NULL, NULL);
+		return CUDA_SUCCESS;
+	}
+	ctx = genie_ctx_default();
+	if (ctx == NULL)
+		return CUDA_ERROR_INVALID_CONTEXT;
+	module = genie_library_module(library, ctx->home);
+	return module != NULL ? genie_module_compile(module, jit) : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+/* Takes over @code. @jit: NULL without options. */
+static CUresult
+library_make(struct genie_code *code, const struct genie_jit *jit, CUlibrary *ret_library)
+{
+	CUresult status = CUDA_SUCCESS;
 	struct genie_library *library =
 		genie_object_new(GENIE_KIND_LIBRARY, sizeof(*library), NULL);
 
@@ -101,6 +133,12 @@ library_make(struct genie_code *code, CUlibrary *ret_library)
 	}
 	pthread_mutex_init(&library->lock, NULL);
 	library->code = code;
+	if (jit != NULL)
+		status = library_compile(library, jit);
+	if (status != CUDA_SUCCESS) {
+		library_free(library);
+		return status;
+	}
 	*ret_library = (CUlibrary)(uintptr_t)library->object.token;
 	return CUDA_SUCCESS;
 }
@@ -122,16 +160,18 @@ genie_cuLibraryLoadData(CUlibrary *library, const void *code, CUjit_option *jitO
 			unsigned int numLibraryOptions)
 {
 	struct genie_code *made;
+	struct genie_jit jit;
 	CUresult status;
 
-	(void)jitOptions;
-	(void)jitOptionsValues;
-	(void)numJitOptions;
 	if (library == NULL || code == NULL || (numLibraryOptions != 0 && libraryOptions == NULL))
 		return CUDA_ERROR_INVALID_VALUE;
+	status = genie_jit_read(&jit, numJitOptions, jitOptions, jitOptionsValues);
+	if (status != CUDA_SUCCESS)
+		return status;
 	status = genie_code_new(
 		code, preserved(numLibraryOptions, libraryOptions, libraryOptionValues), &made);
-	return status == CUDA_SUCCESS ? library_make(made, library) : status;
+	return status == CUDA_SUCCESS ? library_make(made, numJitOptions ? &jit : NULL, library)
+				      : status;
 }
 
 CUresult
@@ -141,16 +181,17 @@ genie_cuLibraryLoadFromFile(CUlibrary *library, const char *fileName, CUjit_opti
 			    unsigned int numLibraryOptions)
 {
 	struct genie_code *code;
+	struct genie_jit jit;
 	CUresult status;
 
-	(void)jitOptions;
-	(void)jitOptionsValues;
-	(void)numJitOptions;
 	(void)libraryOptionValues;
 	if (library == NULL || (numLibraryOptions != 0 && libraryOptions == NULL))
 		return CUDA_ERROR_INVALID_VALUE;
-	status = genie_code_load_file(fileName, &code);
-	return status == CUDA_SUCCESS ? library_make(code, library) : status;
+	status = genie_jit_read(&jit, numJitOptions, jitOptions, jitOptionsValues);
+	if (status == CUDA_SUCCESS)
+		status = genie_code_load_file(fileName, &code);
+	return status == CUDA_SUCCESS ? library_make(code, numJitOptions ? &jit : NULL, library)
+				      : status;
 }
 
 CUresult

@@ -431,6 +431,21 @@ genie_cuMemGetInfo_v2(size_t *free_bytes, size_t *total)
 	return CUDA_SUCCESS;
 }
 
+/* The form of CUDA before 3.2 has room for 4 GiB. */
+CUresult
+genie_cuMemGetInfo(unsigned int *free_bytes, unsigned int *total)
+{
+	size_t wide_free = 0, wide_total = 0;
+	CUresult status =
+		genie_cuMemGetInfo_v2(free_bytes ? &wide_free : NULL, total ? &wide_total : NULL);
+
+	if (status != CUDA_SUCCESS)
+		return status;
+	*free_bytes = wide_free < UINT32_MAX ? (unsigned int)wide_free : UINT32_MAX;
+	*total = wide_total < UINT32_MAX ? (unsigned int)wide_total : UINT32_MAX;
+	return CUDA_SUCCESS;
+}
+
 /* ---- the end of a context ---- */
 
 static void

@@ -60,6 +60,44 @@ genie_module_free(struct genie_module *module)
 	genie_object_free(module);
 }
 
+/*
+ * Compiles with options and waits for it, because the program wants the log. @module NULL: only to
+ * see whether it works.
+ */
+static CUresult
+compile_with_options(struct genie_ctx *ctx, struct genie_module *module, const uint8_t *hash,
+		     unsigned int flags, const struct genie_jit *jit)
+{
+	char *logs = calloc(2, GENIE_JIT_LOG_MAX + 1);
+	struct genie_jit_report report = {0};
+	int result = CUDA_ERROR_UNKNOWN;
+	struct genie_args_genieModuleLoadEx args = {
+		.module = module != NULL ? module_handle(module) : NULL,
+		.hash = hash,
+		.flags = flags,
+		.options = jit->options,
+		.values = jit->values,
+		.count = jit->count,
+		.info = logs,
+		.info_size = genie_jit_room(jit, 0),
+		.error_size = genie_jit_room(jit, 1),
+		.report = (unsigned char *)&report,
+		.result = &result,
+	};
+	CUresult status;
+
+	if (logs == NULL)
+		return CUDA_ERROR_OUT_OF_MEMORY;
+	args.error = logs + GENIE_JIT_LOG_MAX + 1;
+	status = genie_call_ctx(GENIE_OP_genieModuleLoadEx, &args, ctx, NULL);
+	if (status == CUDA_SUCCESS) {
+		genie_jit_answer(jit, &report, logs, args.error);
+		status = genie_status(result);
+	}
+	free(logs);
+	return status;
+}
+
 CUresult
 genie_module_load_locked(struct genie_module *module, const char *what)
 {
@@ -74,6 +112,12 @@ genie_module_load_locked(struct genie_module *module, const char *what)
 		args.flags = GENIE_MODULE_PRINTS;
 	if (status != CUDA_SUCCESS)
 		return status;
+	if (module->library != NULL && module->library->jit != NULL) {
+		status = compile_with_options(module->object.ctx, module, hash, args.flags,
+					      module->library->jit);
+		module->loaded = status == CUDA_SUCCESS;
+		return status;
+	}
 	/* With GENIE_SYNC=1 the answer may be an error. The worker knows the module all the same:
 	 * it must be unloaded, before its name is used again. */
 	module->loaded = true;
@@ -281,44 +325,6 @@ module_compile(struct genie_module *module)
 										    : status;
 }
 
-/*
- * Compiles with options and waits for it, because the program wants the log. @module NULL: only to
- * see whether it works.
- */
-static CUresult
-compile_with_options(struct genie_ctx *ctx, struct genie_module *module, const uint8_t *hash,
-		     unsigned int flags, const struct genie_jit *jit)
-{
-	char *logs = calloc(2, GENIE_JIT_LOG_MAX + 1);
-	struct genie_jit_report report = {0};
-	int result = CUDA_ERROR_UNKNOWN;
-	struct genie_args_genieModuleLoadEx args = {
-		.module = module != NULL ? module_handle(module) : NULL,
-		.hash = hash,
-		.flags = flags,
-		.options = jit->options,
-		.values = jit->values,
-		.count = jit->count,
-		.info = logs,
-		.info_size = genie_jit_room(jit, 0),
-		.error_size = genie_jit_room(jit, 1),
-		.report = (unsigned char *)&report,
-		.result = &result,
-	};
-	CUresult status;
-
-	if (logs == NULL)
-		return CUDA_ERROR_OUT_OF_MEMORY;
-	args.error = logs + GENIE_JIT_LOG_MAX + 1;
-	status = genie_call_ctx(GENIE_OP_genieModuleLoadEx, &args, ctx, NULL);
-	if (status == CUDA_SUCCESS) {
-		genie_jit_answer(jit, &report, logs, args.error);
-		status = genie_status(result);
-	}
-	free(logs);
-	return status;
-}
-
 CUresult
 genie_module_try(struct genie_ctx *ctx, const void *image, size_t size, const struct genie_jit *jit)
 {
@@ -328,8 +334,8 @@ genie_module_try(struct genie_ctx *ctx, const void *image, size_t size, const st
 	return status == CUDA_SUCCESS ? compile_with_options(ctx, NULL, hash, 0, jit) : status;
 }
 
-static CUresult
-module_compile_options(struct genie_module *module, const struct genie_jit *jit)
+CUresult
+genie_module_compile(struct genie_module *module, const struct genie_jit *jit)
 {
 	uint8_t hash[GENIE_HASH_SIZE];
 	unsigned int flags = 0;
@@ -382,7 +388,7 @@ module_make(struct genie_code *code, const struct genie_jit *jit, CUmodule *ret_
 		return CUDA_ERROR_OUT_OF_MEMORY;
 	}
 	if (jit != NULL)
-		status = module_compile_options(module, jit);
+		status = genie_module_compile(module, jit);
 	else if (code->image.form == GENIE_IMAGE_FORM_PTX)
 		status = module_compile(module);
 	if (status != CUDA_SUCCESS) {

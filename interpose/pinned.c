@@ -256,6 +256,12 @@ genie_cuMemAllocHost_v2(void **pp, size_t bytesize)
 }
 
 CUresult
+genie_cuMemAllocHost(void **pp, unsigned int bytesize)
+{
+	return genie_cuMemHostAlloc(pp, bytesize, 0);
+}
+
+CUresult
 genie_cuMemFreeHost(void *p)
 {
 	struct genie_ctx *ctx = genie_ctx_home();

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "remote/complete.h"
 #include "remote/exec.h"
+#include "wire/query.h"
 
 CUresult
 genie_ctx_switch(struct genie_session *session, struct genie_ctx *ctx)
@@ -131,6 +132,28 @@ genie_exec_genieCtxCreate(struct genie_session *session, struct genie_args_genie
 	return status == CUDA_SUCCESS
 		       ? genie_ctx_switch(session, session->ctxs[genie_token_index(token)])
 		       : status;
+}
+
+CUresult
+genie_exec_genieCtxCreateAffinity(struct genie_session *session,
+				  struct genie_args_genieCtxCreateAffinity *args)
+{
+	struct genie_ctx ctx = {0};
+	CUresult status;
+
+	if (args->device < 0 || args->device >= session->device_count)
+		return CUDA_ERROR_INVALID_DEVICE;
+	if (!args->count || args->count > GENIE_AFFINITIES_MAX)
+		return CUDA_ERROR_INVALID_VALUE;
+	status = session->drv->cuDeviceGet(&ctx.device, args->device);
+	if (status == CUDA_SUCCESS)
+		status = session->drv->cuCtxCreate_v3(&ctx.handle,
+						      (CUexecAffinityParam *)args->params,
+						      (int)args->count, args->flags, ctx.device);
+	if (status != CUDA_SUCCESS)
+		return status;
+	session->current = NULL; /* the new one was pushed; whatever is current is set anew */
+	return genie_ctx_bind(session, (uintptr_t)args->ctx, &ctx);
 }
 
 /* What belongs to a context that ends. */

@@ -200,7 +200,8 @@ decode(struct genie_session *session, const struct genie_cmd *cmd, struct genie_
 static CUresult
 ctx_enter(struct genie_session *session, const struct genie_cmd *cmd)
 {
-	if (!cmd->ctx || cmd->op == GENIE_OP_genieCtxCreate)
+	if (!cmd->ctx || cmd->op == GENIE_OP_genieCtxCreate ||
+	    cmd->op == GENIE_OP_genieCtxCreateAffinity)
 		return CUDA_SUCCESS;
 	if (cmd->ctx >= GENIE_SLOT_CTXS || !session->ctxs[cmd->ctx])
 		return CUDA_ERROR_INVALID_CONTEXT;

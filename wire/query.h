@@ -23,6 +23,8 @@ enum genie_tensormap_kind {
 
 #define GENIE_TENSORMAP_RANK_MAX 5
 
+#define GENIE_AFFINITIES_MAX 16 /* of genieCtxCreateAffinity */
+
 /* The request of genieTensorMap: the arguments of the call of that kind. What a kind does not have
  * is 0; so is what lies beyond rank. */
 struct genie_tensormap_request {

@@ -262,6 +262,16 @@ cpu_cuCtxCreate_v4(CUcontext *ctx, CUctxCreateParams *params, unsigned int flags
 }
 
 static CUresult
+cpu_cuCtxGetExecAffinity(CUexecAffinityParam *affinity, CUexecAffinityType type)
+{
+	CUresult status = genie_cpu_check();
+
+	(void)affinity;
+	(void)type;
+	return status == CUDA_SUCCESS ? CUDA_ERROR_UNSUPPORTED_EXEC_AFFINITY : status;
+}
+
+static CUresult
 cpu_cuCtxDestroy_v2(CUcontext handle)
 {
 	struct genie_cpu_context *ctx = (struct genie_cpu_context *)handle;
@@ -543,6 +553,7 @@ genie_cpu_fill_context(struct genie_driver *drv)
 	drv->cuCtxCreate_v2 = cpu_cuCtxCreate_v2;
 	drv->cuCtxCreate_v3 = cpu_cuCtxCreate_v3;
 	drv->cuCtxCreate_v4 = cpu_cuCtxCreate_v4;
+	drv->cuCtxGetExecAffinity = cpu_cuCtxGetExecAffinity;
 	drv->cuCtxDestroy_v2 = cpu_cuCtxDestroy_v2;
 	drv->cuCtxSetCurrent = cpu_cuCtxSetCurrent;
 	drv->cuCtxGetCurrent = cpu_cuCtxGetCurrent;

@@ -141,11 +141,43 @@ small_print()
 	printf("small print\n");
 }
 
+/* Shares of a device exist under MPS; what is not of this century. */
+static void
+shares()
+{
+	CUexecAffinityParam share = {};
+	CUctxCreateParams params = {};
+	CUcontext own, current, before;
+	CUdevice device;
+	CUresult status;
+	int supported = 7;
+	DRIVER(cuDeviceGet, &device, 0);
+	DRIVER(cuCtxGetCurrent, &before);
+	DRIVER(cuDeviceGetExecAffinitySupport, &supported, CU_EXEC_AFFINITY_TYPE_SM_COUNT, device);
+	share.type = CU_EXEC_AFFINITY_TYPE_SM_COUNT;
+	share.param.smCount.val = 2;
+	params.execAffinityParams = &share;
+	params.numExecAffinityParams = 1;
+	auto create = entry<decltype(&cuCtxCreate_v4)>("cuCtxCreate", 13000);
+	status = create(&own, &params, 0, device);
+	EXPECT(supported ? status == CUDA_SUCCESS : status == CUDA_ERROR_UNSUPPORTED_EXEC_AFFINITY);
+	if (status == CUDA_SUCCESS)
+		DRIVER(cuCtxDestroy, own);
+	DRIVER(cuCtxGetCurrent, &current);
+	EXPECT(current == before);
+	params.execAffinityParams = nullptr;
+	params.numExecAffinityParams = 0;
+	EXPECT(create(&own, &params, 0, device) == CUDA_SUCCESS);
+	DRIVER(cuCtxDestroy, own);
+	printf("shares\n");
+}
+
 int
 main()
 {
 	CUDA(cudaFree(nullptr));
 	stack();
+	shares();
 	small_print();
 	return ok();
 }

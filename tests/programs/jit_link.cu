@@ -178,10 +178,7 @@ what_goes_wrong()
 	EXPECT(load.error_length() > 0 && load.error_length() < sizeof(load.error));
 }
 
-static void
-loading()
-{
-	static const char alone[] = R"(
+static const char alone[] = R"(
 .version 7.0
 .target sm_52
 .address_size 64
@@ -206,6 +203,10 @@ loading()
 	ret;
 }
 )";
+
+static void
+loading()
+{
 	CUjit_option limit[] = {CU_JIT_MAX_REGISTERS, CU_JIT_OPTIMIZATION_LEVEL};
 	void *values[] = {(void *)32, (void *)2};
 	CUmodule module;
@@ -220,12 +221,48 @@ loading()
 	CU(DRIVER(cuModuleUnload)(module));
 }
 
+/* The same options where the code belongs to no context. */
+static void
+libraries()
+{
+	CUjit_option limit[] = {CU_JIT_MAX_REGISTERS, CU_JIT_OPTIMIZATION_LEVEL};
+	void *values[] = {(void *)32, (void *)2};
+	CUlibrary library;
+	CUmodule module;
+	CUkernel kernel;
+	Logs logs, wrong;
+	int registers;
+
+	CU(DRIVER(cuLibraryLoadData)(&library, alone, logs.options, logs.values, 6, nullptr,
+				     nullptr, 0));
+	CU(DRIVER(cuLibraryGetModule)(&module, library)); /* loads it, if it was not */
+	EXPECT(logs.error_length() == 0 && logs.error[0] == '\0');
+	run(module, 7);
+	CU(DRIVER(cuLibraryUnload)(library));
+	CU(DRIVER(cuLibraryLoadData)(&library, alone, limit, values, 2, nullptr, nullptr, 0));
+	CU(DRIVER(cuLibraryGetKernel)(&kernel, library, "run"));
+	CU(DRIVER(cuKernelGetAttribute)(&registers, CU_FUNC_ATTRIBUTE_NUM_REGS, kernel, 0));
+	EXPECT(registers > 0 && registers <= 32);
+	CU(DRIVER(cuLibraryGetModule)(&module, library));
+	run(module, 8);
+	CU(DRIVER(cuLibraryUnload)(library));
+
+	EXPECT(DRIVER(cuLibraryLoadData)(&library, broken, wrong.options, wrong.values, 6, nullptr,
+					 nullptr, 0) == CUDA_ERROR_INVALID_PTX);
+	EXPECT(wrong.error_length() > 0 && strlen(wrong.error) > 0);
+	CUjit_option none = (CUjit_option)1000;
+	EXPECT(DRIVER(cuLibraryLoadData)(&library, alone, &none, values, 1, nullptr, nullptr, 0) ==
+	       CUDA_ERROR_INVALID_VALUE);
+	printf("libraries\n");
+}
+
 int
 main()
 {
 	CUDA(cudaFree(nullptr)); /* the runtime makes its context current */
 	linking();
 	loading();
+	libraries();
 	what_goes_wrong();
 	return ok();
 }
