@@ -274,8 +274,7 @@ params_mirror(const struct genie_kernel_desc *desc, void **params, const void *b
 	return status;
 }
 
-/* In a stream that is captured. */
-static CUresult __attribute__((noinline, cold))
+static CUresult
 launch_capture(CUfunction handle, const struct genie_launch *launch, struct genie_stream *stream)
 {
 	const CUDA_KERNEL_NODE_PARAMS params = {
@@ -300,6 +299,17 @@ launch_capture(CUfunction handle, const struct genie_launch *launch, struct geni
 		       : status;
 }
 
+/* Something is captured: this launch, too? */
+static struct genie_capture_entry __attribute__((noinline, cold))
+launch_enter(CUfunction handle, const struct genie_launch *launch, struct genie_stream *stream)
+{
+	struct genie_capture_entry entry = genie_capture_enter_slow(stream);
+
+	if (entry.captured)
+		entry.status = launch_capture(handle, launch, stream);
+	return entry;
+}
+
 static CUresult
 launch_submit(CUfunction handle, const struct genie_launch *launch)
 {
@@ -310,7 +320,6 @@ launch_submit(CUfunction handle, const struct genie_launch *launch)
 	size_t params_size, len;
 	const void *buffer;
 	struct genie_cmd *cmd;
-	bool captured = false;
 	CUresult status;
 
 	if (__builtin_expect(stream == NULL, 0))
@@ -319,10 +328,13 @@ launch_submit(CUfunction handle, const struct genie_launch *launch)
 	if (__builtin_expect(status != CUDA_SUCCESS, 0))
 		return status;
 	status = genie_launch_check(function, launch);
-	if (status == CUDA_SUCCESS)
-		status = genie_capture_enter(stream, &captured);
-	if (__builtin_expect(captured, 0))
-		return launch_capture(handle, launch, stream);
+	if (genie_capture_any() && status == CUDA_SUCCESS) {
+		struct genie_capture_entry entry = launch_enter(handle, launch, stream);
+
+		if (entry.captured)
+			return entry.status;
+		status = entry.status;
+	}
 	if (status == CUDA_SUCCESS && launch->attr_count != 0)
 		status = attrs_check(function, launch, stream);
 	if (status == CUDA_SUCCESS)
