@@ -435,7 +435,7 @@ Test(exec_graph, a_function_reads_pinned_memory_only)
 }
 
 /* After its session nothing of it is looked at. */
-Test(exec_graph, a_function_after_the_end, .init = init, .fini = NULL)
+Test(exec_graph, a_function_after_the_end)
 {
 	CUgraphNodeParams params = {.type = CU_GRAPH_NODE_TYPE_HOST};
 	CUDA_HOST_NODE_PARAMS_v2 host;
@@ -443,7 +443,7 @@ Test(exec_graph, a_function_after_the_end, .init = init, .fini = NULL)
 	params.host.userData = (void *)80;
 	cr_assert_eq(add(create(1), 1, &params), CUDA_SUCCESS);
 	host = driver.host;
-	fake_stop();
+	genie_graph_fini(&fake.session);
 	host.fn(host.userData);
 	cr_assert_eq(fake.host_id, 0);
 }
