@@ -299,6 +299,26 @@ bare_entry(const struct genie_image *image, struct genie_image_entry *entry)
 	}
 }
 
+/* The PTX that an uncompressed cubin carries along, as an entry of its own. */
+static bool
+attached_entry(const struct genie_image_entry *cubin, struct genie_image_entry *ret_entry)
+{
+	struct genie_image text;
+	const char *ptx;
+	size_t size;
+
+	if (cubin->kind != GENIE_ENTRY_ELF || cubin->flags & (GENIE_ENTRY_LZ4 | GENIE_ENTRY_ZSTD) ||
+	    !is_cubin(cubin->payload, cubin->stored_size))
+		return false;
+	ptx = genie_cubin_attached(cubin->payload, cubin->stored_size, &size);
+	if (!ptx || !is_ptx(ptx, size))
+		return false;
+	open_ptx(&text, ptx, size);
+	bare_entry(&text, ret_entry);
+	ret_entry->prelinked = cubin->prelinked;
+	return true;
+}
+
 /* The entry at @offset of a fat binary of @size bytes. 0 or -EINVAL. */
 static int
 fatbin_entry(const uint8_t *fatbin, size_t size, size_t offset, struct genie_image_entry *ret_entry)
@@ -355,10 +375,17 @@ int
 genie_image_next(const struct genie_image *image, struct genie_image_cursor *cursor,
 		 struct genie_image_entry *ret_entry)
 {
+	if (cursor->attached) {
+		cursor->attached = false;
+		if (attached_entry(&cursor->last, ret_entry))
+			return 1;
+	}
 	if (cursor->end)
 		return 0;
 	if (image->form != GENIE_IMAGE_FORM_FATBIN) {
 		bare_entry(image, ret_entry);
+		cursor->last = *ret_entry;
+		cursor->attached = ret_entry->kind == GENIE_ENTRY_ELF;
 		cursor->end = true;
 		return 1;
 	}
@@ -390,6 +417,8 @@ genie_image_next(const struct genie_image *image, struct genie_image_cursor *cur
 		if (entry.kind != GENIE_ENTRY_PTX && entry.kind != GENIE_ENTRY_ELF)
 			continue;
 		entry.prelinked = cursor->part > 0;
+		cursor->last = entry;
+		cursor->attached = entry.kind == GENIE_ENTRY_ELF;
 		*ret_entry = entry;
 		return 1;
 	}

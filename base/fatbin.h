@@ -81,6 +81,8 @@ struct genie_image_cursor {
 	size_t part;
 	size_t offset;
 	bool end;
+	bool attached; /* @last is a cubin that may carry PTX: that comes next */
+	struct genie_image_entry last;
 };
 
 /* 1: *@ret_entry is the next entry. 0: no more. -EINVAL: the image is damaged from here on. */
@@ -115,6 +117,18 @@ int genie_image_entry_extract(const struct genie_image_entry *entry, void **ret_
  */
 int genie_image_entry_unpack(const struct genie_image_entry *entry, size_t max, void **ret_data,
 			     size_t *ret_size);
+
+/*
+ * PTX inside of a cubin (fatbin_attach.c): genie_image_next() gives it as a second entry. Found:
+ * the text in @cubin's memory, NULL: none. *@ret_size does not count its NUL.
+ */
+const char *genie_cubin_attached(const void *cubin, size_t size, size_t *ret_size);
+/*
+ * Makes a cubin that carries @ptx too. 0, -EINVAL: @cubin has no table of sections, -ENOMEM.
+ * Returns *@ret_data (free with free()).
+ */
+int genie_cubin_attach(const void *cubin, size_t size, const char *ptx, size_t ptx_size,
+		       void **ret_data, size_t *ret_size);
 
 /* Where a kernel's parameters lie in its parameter buffer. */
 struct genie_kernel_param {

@@ -1,5 +1,6 @@
 /* Images: recognised, picked from, taken apart; damaged ones refused. Kernel layouts. */
 #include <criterion/criterion.h>
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <lz4.h>
@@ -653,6 +654,110 @@ Test(kernels, nvcc_made, .timeout = 60)
 	cr_assert_eq(genie_image_pick(&image, GENIE_IMAGE_SASS, 9, 0, &entry), 0);
 	if (!(entry.flags & (GENIE_ENTRY_ZSTD | GENIE_ENTRY_LZ4)))
 		damage(entry.payload, entry.stored_size, 20000);
+}
+
+/* The smallest ELF file that has sections: no section but the names of sections. */
+static size_t
+make_cubin(uint8_t *data)
+{
+	Elf64_Ehdr header = {
+		.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT, 0x33, 8},
+		.e_machine = 190,
+		.e_flags = 90 << 8,
+		.e_shoff = 80,
+		.e_shentsize = sizeof(Elf64_Shdr),
+		.e_shnum = 2,
+		.e_shstrndx = 1,
+	};
+	Elf64_Shdr names = {.sh_type = SHT_STRTAB, .sh_name = 1, .sh_offset = 64, .sh_size = 11};
+
+	memset(data, 0, 80 + 2 * sizeof(names));
+	memcpy(data, &header, sizeof(header));
+	memcpy(data + 65, ".shstrtab", 10);
+	memcpy(data + 80 + sizeof(names), &names, sizeof(names));
+	return 80 + 2 * sizeof(names);
+}
+
+/* What comes out as text for a device that takes PTX. */
+static char *
+attached_text(const void *data, size_t size, bool local)
+{
+	struct genie_image_entry entry;
+	struct genie_image image;
+	size_t text_size;
+	void *found;
+
+	if (local)
+		cr_assert_eq(genie_image_open_local(&image, data), 0);
+	else
+		cr_assert_eq(genie_image_open(&image, data, size), 0);
+	if (genie_image_pick(&image, GENIE_IMAGE_PTX, 9, 0, &entry) != 0)
+		return NULL;
+	cr_assert_eq(entry.kind, GENIE_ENTRY_PTX);
+	cr_assert_eq(entry.arch, 80);
+	cr_assert_eq(genie_image_entry_unpack(&entry, 1 << 20, &found, &text_size), 0);
+	cr_assert_eq(text_size, strlen(found));
+	return found;
+}
+
+Test(attached, text_in_a_cubin)
+{
+	uint8_t cubin[512];
+	size_t size = make_cubin(cubin), both_size, again_size;
+	struct genie_image_entry entry;
+	struct genie_image image;
+	struct builder b;
+	void *both, *again;
+	char words[128], *found;
+
+	cr_assert_null(attached_text(cubin, size, false));
+	cr_assert_eq(genie_cubin_attach(cubin, size, text, strlen(text), &both, &both_size), 0);
+	found = attached_text(both, both_size, false);
+	cr_assert_str_eq(found, text);
+	free(found);
+	found = attached_text(both, both_size, true); /* its size from its headers */
+	cr_assert_str_eq(found, text);
+	free(found);
+	genie_image_open(&image, both, both_size);
+	genie_image_describe(&image, words, sizeof(words));
+	cr_assert_str_eq(words, "machine code for sm_90, PTX for sm_80");
+
+	/* a GPU takes the machine code, and reads it as before */
+	cr_assert_eq(genie_image_pick(&image, GENIE_IMAGE_SASS | GENIE_IMAGE_PTX, 9, 0, &entry), 0);
+	cr_assert_eq(entry.kind, GENIE_ENTRY_ELF);
+	cr_assert_eq(entry.size, both_size);
+	cr_assert_eq(memcmp((char *)both + 64, cubin + 64, size - 64), 0);
+
+	/* the last one counts */
+	cr_assert_eq(genie_cubin_attach(both, both_size, text, 20, &again, &again_size), 0);
+	cr_assert_eq(strncmp(genie_cubin_attached(again, again_size, &size), text, 20), 0);
+	cr_assert_eq(size, 20);
+	free(again);
+
+	/* in a fat binary, as nvcc makes one of what ptxas wrote */
+	start(&b);
+	add(&b, 2, 90, 0, both, both_size);
+	cr_assert_str_eq(picked(&b, GENIE_IMAGE_PTX, 90), "ptx80");
+	cr_assert_str_eq(picked(&b, GENIE_IMAGE_PTX | GENIE_IMAGE_SASS, 90), "elf90");
+	damage(b.data, b.size, 5000);
+	damage(both, both_size, 5000);
+	free(both);
+}
+
+Test(attached, only_to_a_cubin_with_sections)
+{
+	uint8_t cubin[512];
+	size_t size = make_cubin(cubin), ignored;
+	void *both;
+
+	cr_assert_eq(genie_cubin_attach(cubin, 40, text, 8, &both, &ignored), -EINVAL);
+	cr_assert_eq(genie_cubin_attach(cubin, size - 1, text, 8, &both, &ignored), -EINVAL);
+	cubin[62] = 2; /* e_shstrndx: there is no such section */
+	cr_assert_eq(genie_cubin_attach(cubin, size, text, 8, &both, &ignored), -EINVAL);
+	make_cubin(cubin);
+	cubin[80 + 64 + 24 + 4] = 1; /* the names lie 4 GiB away */
+	cr_assert_eq(genie_cubin_attach(cubin, size, text, 8, &both, &ignored), -EINVAL);
+	cr_assert_null(genie_cubin_attached(cubin, size, &ignored));
 }
 
 /* A library with thousands of kernels in both forms, where CUDA is installed. */
