@@ -389,9 +389,6 @@ genie_tool_run(int argc, char **argv)
 		if (server_pid < 0)
 			goto out;
 		o.server = server;
-		/* The CPU device runs PTX; CuPy would have machine code made. */
-		if (!strcmp(o.local, "cpu"))
-			setenv("CUPY_COMPILE_WITH_PTX", "1", 0);
 	}
 	snprintf(stats, sizeof(stats), "%s/%%p.json", folder);
 	if (set_environment(home, o.server, o.stats ? o.stats : stats))
