@@ -15,6 +15,7 @@ static const char *const library_names[GENIE_HOOK_LIBRARIES][4] = {
 	[GENIE_HOOK_CUBLAS] = {"libcublas.so.13", "libcublas.so.12", "libcublas.so.11", NULL},
 	[GENIE_HOOK_CUBLASLT] = {"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so.11",
 				 NULL},
+	[GENIE_HOOK_CUDART] = {"libcudart.so.13", "libcudart.so.12", "libcudart.so.11.0", NULL},
 	[GENIE_HOOK_NVRTC] = {"libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2", NULL},
 };
 
