@@ -9,6 +9,42 @@ mov_handler(uint8_t size)
 	return size == PTX_PREDICATE ? PTX_H_pmov : PTX_H_mov_16 + ptx_size_index(size);
 }
 
+/* Bytes, which registers of 16 bits hold: mov.b16 d, {a, b}; mov.b32 d, {a, b, c, d}. */
+static void
+pack_bytes(struct ptx_lower *l, const struct ptx_stmt *stmt, uint8_t size)
+{
+	const struct ptx_operand *vector = &stmt->ops[1];
+	uint32_t parts[4];
+
+	for (uint32_t i = 0; i < vector->count; i++)
+		parts[i] = ptx_use_size(l, &vector->elems[i], 2);
+	if (size == 2) {
+		ptx_emit(l, PTX_H_pack_8_16, ptx_result(l, &stmt->ops[0], 2), parts[0], parts[1],
+			 NONE);
+		return;
+	}
+	parts[0] = ptx_temp(l, PTX_H_pack_8_16, parts[0], parts[1], NONE);
+	parts[1] = ptx_temp(l, PTX_H_pack_8_16, parts[2], parts[3], NONE);
+	ptx_emit(l, PTX_H_pack_16_32, ptx_result(l, &stmt->ops[0], 4), parts[0], parts[1], NONE);
+}
+
+static void
+unpack_bytes(struct ptx_lower *l, const struct ptx_stmt *stmt, uint8_t size)
+{
+	static const uint16_t bytes[2] = {PTX_H_low_16_8, PTX_H_high_16_8};
+	const struct ptx_operand *vector = &stmt->ops[0];
+	uint32_t value = ptx_use_size(l, &stmt->ops[1], size), halves[2] = {value, value};
+
+	if (size == 4) {
+		halves[0] = ptx_temp(l, PTX_H_narrow_32_16, value, NONE, NONE);
+		halves[1] = ptx_temp(l, PTX_H_high_32_16, value, NONE, NONE);
+	}
+	for (uint32_t i = 0; i < vector->count; i++)
+		if (vector->elems[i].kind != PTX_O_SINK)
+			ptx_emit(l, bytes[i % 2], ptx_result(l, &vector->elems[i], 2),
+				 halves[i / 2], NONE, NONE);
+}
+
 /* mov.b64 d, {a, b}: the first element is the low part */
 static void
 pack(struct ptx_lower *l, const struct ptx_stmt *stmt, uint8_t size)
@@ -16,6 +52,10 @@ pack(struct ptx_lower *l, const struct ptx_stmt *stmt, uint8_t size)
 	const struct ptx_operand *vector = &stmt->ops[1];
 	uint32_t parts[4];
 
+	if ((vector->count == 2 || vector->count == 4) && size == vector->count) {
+		pack_bytes(l, stmt, size);
+		return;
+	}
 	if ((vector->count != 2 && vector->count != 4) || size < 4 || size / vector->count < 2) {
 		ptx_unsupported(l);
 		return;
@@ -47,6 +87,10 @@ unpack(struct ptx_lower *l, const struct ptx_stmt *stmt, uint8_t size)
 	const uint16_t *handlers = NULL;
 	uint32_t value;
 
+	if ((vector->count == 2 || vector->count == 4) && size == vector->count) {
+		unpack_bytes(l, stmt, size);
+		return;
+	}
 	if (vector->count == 2)
 		handlers = size == 4    ? halves32
 			   : size == 8  ? halves64
