@@ -174,7 +174,8 @@ shm_open_session(struct genie_chan *chan, struct genie_conn *conn, char *err, si
 	return 0;
 
 err: /* what was done is undone by genie_chan_close */
-	snprintf(err, err_size, "cannot share memory with the worker: %s", strerror(-ret));
+	snprintf(err, err_size, "cannot share memory with the worker: %s",
+		 ret == -EPROTO ? "it is too small, or could shrink" : strerror(-ret));
 	return ret;
 }
 
