@@ -8,5 +8,7 @@
 #include <stdint.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+/* Before the first input. Not every target has it. */
+int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 #endif
