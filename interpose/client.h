@@ -437,7 +437,7 @@ CUresult genie_function_get(CUfunction handle, struct genie_function **ret_funct
 
 /* ---- host functions (hostfunc.c) ---- */
 void genie_hostfunc_run(void *data, uint64_t id); /* struct genie_chan_events.host_func */
-bool genie_hostfunc_running(void); /* at this moment one runs */
+bool genie_hostfunc_running(void);                /* at this moment one runs */
 
 /* ---- statistics (stats.c) ---- */
 void genie_stats_unsupported(const char *name);
