@@ -1,4 +1,5 @@
 /* Matrix instructions: tests/ptx/matrix.cu against plain loops. Small integers: all is exact. */
+#include "remote/device_cpu/ptx/narrow.h"
 #include "test_ptx.h"
 
 enum kind { F16, BF16, F32, F64, S8, S32 };
@@ -110,4 +111,31 @@ Test(ptx_matrix, mma)
 		check(m, "mma_f64", F64, F64, 8, 8, 4, 1);
 		ptx_module_unload(m);
 	}
+}
+
+/* Rounding once, however the value lies between two neighbours of f16. */
+Test(ptx_matrix, f64_to_f16)
+{
+	static const double steps[] = {0, 0x1p-11, 0x1p-12, 0x1p-24, 0x1p-25, 0x1p-40, 0x1p-52};
+
+	for (uint32_t h = 0; h < 0x7c00; h++) {
+		double a = narrow_f16_to_f32((uint16_t)h), b = narrow_f16_to_f32((uint16_t)(h + 1));
+
+		if (h == 0x7bff)
+			b = 65536; /* what would come next */
+		for (size_t k = 0; k < 2 * sizeof(steps) / sizeof(*steps); k++) {
+			double middle = a / 2 + b / 2, step = steps[k / 2] * (b - a);
+			double v = k % 2 ? middle - step : middle + step;
+
+			cr_assert_eq(narrow_f64_to_f16_rn(v), f64_to_narrow(v, &format_f16),
+				     "%a is %x", v, narrow_f64_to_f16_rn(v));
+			cr_assert_eq(narrow_f64_to_f16_rn(-v), f64_to_narrow(-v, &format_f16));
+		}
+	}
+	static const double others[] = {INFINITY, 1e300, 0x1p-1074, 0x1p-200, 65520, 65519.999};
+
+	for (size_t k = 0; k < sizeof(others) / sizeof(*others); k++)
+		cr_assert_eq(narrow_f64_to_f16_rn(others[k]), f64_to_narrow(others[k], &format_f16),
+			     "%a", others[k]);
+	cr_assert_eq(narrow_f64_to_f16_rn(NAN), 0x7fff);
 }

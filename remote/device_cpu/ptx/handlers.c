@@ -14,6 +14,7 @@
 	void ptx_exec_warp_##isa(ptx_exec_fn *table);                                              \
 	void ptx_exec_flow_##isa(ptx_exec_fn *table);                                              \
 	void ptx_exec_matrix_##isa(ptx_exec_fn *table);                                            \
+	void ptx_exec_wmma_##isa(ptx_exec_fn *table);                                              \
 	void ptx_exec_sync_##isa(ptx_exec_fn *table);                                              \
 	void ptx_exec_video_##isa(ptx_exec_fn *table);                                             \
 	void ptx_exec_image_##isa(ptx_exec_fn *table);
@@ -34,7 +35,8 @@ fill(void)
 		ptx_exec_int_base,    ptx_exec_float_base,  ptx_exec_half_base,
 		ptx_exec_memory_base, ptx_exec_atomic_base, ptx_exec_warp_base,
 		ptx_exec_flow_base,   ptx_exec_matrix_base, ptx_exec_sync_base,
-		ptx_exec_video_base,  ptx_exec_image_base,  ptx_exec_check_base,
+		ptx_exec_video_base,  ptx_exec_image_base,  ptx_exec_wmma_base,
+		ptx_exec_check_base,
 	};
 
 	for (size_t i = 0; i < sizeof(base) / sizeof(*base); i++)
@@ -43,7 +45,7 @@ fill(void)
 	void (*const v3[])(ptx_exec_fn * table) = {
 		ptx_exec_int_v3,    ptx_exec_float_v3, ptx_exec_half_v3,  ptx_exec_memory_v3,
 		ptx_exec_atomic_v3, ptx_exec_warp_v3,  ptx_exec_flow_v3,  ptx_exec_matrix_v3,
-		ptx_exec_sync_v3,   ptx_exec_video_v3, ptx_exec_image_v3,
+		ptx_exec_sync_v3,   ptx_exec_video_v3, ptx_exec_image_v3, ptx_exec_wmma_v3,
 	};
 	const char *perf = getenv("GENIE_PERF");
 

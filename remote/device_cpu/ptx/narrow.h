@@ -145,6 +145,19 @@ narrow_f32_to_f16_rn(float a)
 	return (uint16_t)(result | sign);
 }
 
+/*
+ * The same from f64. The float in between has its last bit set where it is not exact (rounding to
+ * odd), so that the second rounding sees on which side of a half the value is.
+ */
+static inline uint16_t
+narrow_f64_to_f16_rn(double a)
+{
+	float f = (float)a;
+	uint32_t inexact = (double)f != a, beyond = fabs((double)f) > fabs(a);
+
+	return narrow_f32_to_f16_rn(narrow_float_of((narrow_bits_f32(f) - beyond) | inexact));
+}
+
 static inline uint16_t
 narrow_f32_to_bf16_rn(float a)
 {
