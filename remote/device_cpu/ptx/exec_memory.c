@@ -129,45 +129,72 @@ all_addresses_fit(const struct ptx_insn *i, const uint8_t *regs, struct ptx_warp
 			    (uint32_t)highest);
 }
 
-/* The pattern of lanes @g … @g + 7 that access @bytes each, and the host address of the first. */
-PTX_INLINE enum pattern
-group_pattern(const struct ptx_insn *i, const uint8_t *regs, struct ptx_warp *w, int way,
-	      uint32_t g, uint32_t bytes, uint8_t **ret_first)
-{
-	if (way == PTX_BY_ADDRESS) {
-		const uint64_t *a = (const uint64_t *)(const void *)(regs + i->a) + g;
+/*
+ * What all lanes of an access share, out of the way of the stores: the compiler must take each for
+ * one that may change the instruction or the window.
+ */
+struct reach {
+	const uint8_t *addresses; /* the register of the addresses */
+	uint8_t *base;
+	uint64_t size, stride; /* of a window; from one lane's local memory to the next */
+	int32_t offset;
+};
 
-		*ret_first = (uint8_t *)(uintptr_t)(a[0] + (uint64_t)(int64_t)i->offset);
-		return pattern_64(a, bytes);
-	}
-	const uint32_t *a = (const uint32_t *)(const void *)(regs + i->a) + g;
+PTX_INLINE struct reach
+reach_of(const struct ptx_insn *i, const uint8_t *regs, struct ptx_warp *w, int way)
+{
+	struct reach reach = {.addresses = regs + i->a, .offset = i->offset};
 
 	if (way == PTX_BY_WINDOW) {
-		*ret_first = ptx_window_of(i, w)->base + a[0] + i->offset;
-		return pattern_32(a, bytes);
+		reach.base = ptx_window_of(i, w)->base;
+		reach.size = ptx_window_of(i, w)->size;
+	} else if (way == PTX_BY_LANE) {
+		reach.base = w->local;
+		reach.size = reach.stride = w->local_stride;
 	}
-	*ret_first = w->local + g * w->local_stride + a[0] + i->offset;
-	return SCATTERED; /* each lane has its own piece */
+	return reach;
 }
 
-/* The host address of one lane's access that is known to fit. */
+/* Where lane @l's @bytes are; NULL: outside of the space. */
 PTX_INLINE uint8_t *
-fitting_pointer(const struct ptx_insn *i, const uint8_t *regs, struct ptx_warp *w, int way,
-		uint32_t l)
+reach_lane(const struct reach *reach, int way, uint32_t l, uint32_t bytes, uint64_t *ret_address)
 {
-	uint64_t address = ptx_lane_address(i, regs, i->a, i->offset, way, l);
-
+	*ret_address = ptx_lane_address(NULL, reach->addresses, 0, reach->offset, way, l);
 	if (way == PTX_BY_ADDRESS)
-		return (uint8_t *)(uintptr_t)address;
+		return (uint8_t *)(uintptr_t)*ret_address;
+
+	uint32_t address = (uint32_t)*ret_address;
+
+	return (uint64_t)address + bytes <= reach->size ? reach->base + l * reach->stride + address
+							: NULL;
+}
+
+/* The same for an access that is known to fit. */
+PTX_INLINE uint8_t *
+reach_fitting(const struct reach *reach, int way, uint32_t l)
+{
+	uint64_t address = ptx_lane_address(NULL, reach->addresses, 0, reach->offset, way, l);
+
+	return way == PTX_BY_ADDRESS ? (uint8_t *)(uintptr_t)address
+				     : reach->base + l * reach->stride + address;
+}
+
+/* The pattern of lanes @g … @g + 7 that access @bytes each, and the host address of the first. */
+PTX_INLINE enum pattern
+group_pattern(const struct reach *reach, int way, uint32_t g, uint32_t bytes, uint8_t **ret_first)
+{
+	*ret_first = reach_fitting(reach, way, g);
+	if (way == PTX_BY_ADDRESS)
+		return pattern_64((const uint64_t *)(const void *)reach->addresses + g, bytes);
 	if (way == PTX_BY_WINDOW)
-		return ptx_window_of(i, w)->base + address;
-	return w->local + l * w->local_stride + address;
+		return pattern_32((const uint32_t *)(const void *)reach->addresses + g, bytes);
+	return SCATTERED; /* each lane has its own piece */
 }
 
 /* One lane's pointer for @bytes, or the handler returns with the fault. */
 #define LANE_POINTER(p, way, l, bytes, align)                                                      \
-	uint64_t address_ = ptx_lane_address(i, regs, i->a, i->offset, way, l);                    \
-	uint8_t *p = ptx_lane_pointer(i, w, way, address_, l, bytes);                              \
+	uint64_t address_;                                                                         \
+	uint8_t *p = reach_lane(&reach, way, l, bytes, &address_);                                 \
 	if (__builtin_expect(!p || (address_ & ((align)-1)), 0))                                   \
 	return ptx_memory_fault(w, i, way, l, address_, bytes)
 
@@ -217,6 +244,7 @@ fill_row(void *to, uint64_t value, size_t bytes)
 	PTX_UNCHECKED PTX_HANDLER(name)                                                            \
 	{                                                                                          \
 		IN_MEMORY(M);                                                                      \
+		const struct reach reach = reach_of(i, regs, w, way);                              \
 		R *d = PTX_REG(R, i->dst);                                                         \
 		uint8_t *first;                                                                    \
 		w->pc = i;                                                                         \
@@ -230,8 +258,7 @@ fill_row(void *to, uint64_t value, size_t bytes)
 		}                                                                                  \
 		EACH_GROUP                                                                         \
 		{                                                                                  \
-			enum pattern pattern =                                                     \
-				group_pattern(i, regs, w, way, g, sizeof(M), &first);              \
+			enum pattern pattern = group_pattern(&reach, way, g, sizeof(M), &first);   \
 			if (pattern == ROW && sizeof(M) == sizeof(R)) {                            \
 				copy_row(d + g, first, sizeof(R));                                 \
 			} else if (pattern == SAME) {                                              \
@@ -240,8 +267,8 @@ fill_row(void *to, uint64_t value, size_t bytes)
 			} else {                                                                   \
 				for (uint32_t l = g; l < g + GROUP; l++)                           \
 					d[l] = (R) *                                               \
-					       (const in_memory *)(const void *)fitting_pointer(   \
-						       i, regs, w, way, l);                        \
+					       (const in_memory *)(const void *)reach_fitting(     \
+						       &reach, way, l);                            \
 			}                                                                          \
 		}                                                                                  \
 		return i + 1;                                                                      \
@@ -251,6 +278,7 @@ fill_row(void *to, uint64_t value, size_t bytes)
 	PTX_UNCHECKED PTX_HANDLER(name)                                                            \
 	{                                                                                          \
 		IN_MEMORY(M);                                                                      \
+		const struct reach reach = reach_of(i, regs, w, way);                              \
 		const R *s = PTX_REG(const R, i->b);                                               \
 		uint8_t *first;                                                                    \
 		w->pc = i;                                                                         \
@@ -264,13 +292,13 @@ fill_row(void *to, uint64_t value, size_t bytes)
 		}                                                                                  \
 		EACH_GROUP                                                                         \
 		{                                                                                  \
-			if (group_pattern(i, regs, w, way, g, sizeof(M), &first) == ROW &&         \
+			if (group_pattern(&reach, way, g, sizeof(M), &first) == ROW &&             \
 			    sizeof(M) == sizeof(R)) {                                              \
 				copy_row(first, s + g, sizeof(R));                                 \
 			} else {                                                                   \
 				for (uint32_t l = g; l < g + GROUP; l++)                           \
-					*(in_memory *)(void *)fitting_pointer(i, regs, w, way,     \
-									      l) = (M)s[l];        \
+					*(in_memory *)(void *)reach_fitting(&reach, way, l) =      \
+						(M)s[l];                                           \
 			}                                                                          \
 		}                                                                                  \
 		return i + 1;                                                                      \
@@ -281,6 +309,7 @@ fill_row(void *to, uint64_t value, size_t bytes)
 	PTX_UNCHECKED PTX_HANDLER(name)                                                               \
 	{                                                                                             \
 		IN_MEMORY(M);                                                                         \
+		const struct reach reach = reach_of(i, regs, w, way);                                 \
 		const uint32_t n = i->n, bytes = n * sizeof(M);                                       \
 		const uint32_t align = vector_align(bytes);                                           \
 		uint8_t *first;                                                                       \
@@ -299,16 +328,15 @@ fill_row(void *to, uint64_t value, size_t bytes)
 		}                                                                                     \
 		EACH_GROUP                                                                            \
 		{                                                                                     \
-			enum pattern pattern = group_pattern(i, regs, w, way, g, bytes, &first);      \
+			enum pattern pattern = group_pattern(&reach, way, g, bytes, &first);          \
 			const in_memory *from[GROUP];                                                 \
 			for (uint32_t k = 0; k < GROUP; k++)                                          \
 				from[k] =                                                             \
 					(const in_memory                                              \
 						 *)(const void                                        \
 							    *)(pattern == SCATTERED                   \
-								       ? fitting_pointer(i, regs,     \
-											 w, way,      \
-											 g + k)       \
+								       ? reach_fitting(&reach,        \
+										       way, g + k)    \
 								       : first + (pattern == ROW      \
 											  ? k * bytes \
 											  : 0));      \
@@ -325,6 +353,7 @@ fill_row(void *to, uint64_t value, size_t bytes)
 	PTX_UNCHECKED PTX_HANDLER(name)                                                            \
 	{                                                                                          \
 		IN_MEMORY(M);                                                                      \
+		const struct reach reach = reach_of(i, regs, w, way);                              \
 		const uint32_t n = i->n, bytes = n * sizeof(M);                                    \
 		const uint32_t align = vector_align(bytes);                                        \
 		w->pc = i;                                                                         \
@@ -339,7 +368,7 @@ fill_row(void *to, uint64_t value, size_t bytes)
 			return i + 1;                                                              \
 		}                                                                                  \
 		for (uint32_t l = 0; l < PTX_LANES; l++) {                                         \
-			in_memory *p = (in_memory *)(void *)fitting_pointer(i, regs, w, way, l);   \
+			in_memory *p = (in_memory *)(void *)reach_fitting(&reach, way, l);         \
 			for (uint32_t e = 0; e < n; e++)                                           \
 				p[e] = (M)PTX_REG(const R, i->list[e])[l];                         \
 		}                                                                                  \
@@ -379,20 +408,28 @@ WAYS(STORE_VECTOR, stv_64, uint64_t, uint64_t)
 PTX_UNCHECKED
 PTX_HANDLER(cp_async)
 {
+	const struct reach reach = reach_of(i, regs, w, PTX_BY_ADDRESS);
+	const struct ptx_window window = *ptx_window_of(i, w);
+	const uint32_t *counts = PTX_REG(const uint32_t, i->c), *places = PTX_REG(uint32_t, i->b);
+	const uint32_t n = i->n;
+
 	w->pc = i;
 	PTX_EACH_ACTIVE(l, w->mask)
 	{
-		uint32_t n = i->n, count = PTX_REG(const uint32_t, i->c)[l];
-		uint64_t to = PTX_REG(const uint32_t, i->b)[l];
+		uint32_t count = counts[l];
+		uint64_t to = places[l];
 		uint8_t buffer[16] = {0};
-		uint8_t *shared = ptx_lane_pointer(i, w, PTX_BY_WINDOW, to, l, n);
 
-		if (!shared || to & (n - 1))
+		if (to + n > window.size || to & (n - 1))
 			return ptx_memory_fault(w, i, PTX_BY_WINDOW, l, to, n);
 		LANE_POINTER(p, PTX_BY_ADDRESS, l, n, n);
+		if (count >= 16 && n == 16) {
+			__builtin_memcpy(window.base + to, p, 16);
+			continue;
+		}
 		for (uint32_t k = 0; k < n && k < count; k++)
 			buffer[k] = p[k];
-		memcpy(shared, buffer, n);
+		memcpy(window.base + to, buffer, n);
 	}
 	return i + 1;
 }
