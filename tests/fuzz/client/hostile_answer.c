@@ -125,14 +125,6 @@ hostile_fill(unsigned mode, struct genie_call *call)
 		*import->device = 0;
 		break;
 	}
-	case GENIE_OP_genieCaptureInfo: {
-		struct genie_args_genieCaptureInfo *info = args;
-		uint64_t graph = genie_token(GENIE_KIND_GRAPH, 0, GENIE_TOKEN_SERVER_BASE);
-
-		memcpy(info->graph, &graph, sizeof(graph));
-		*info->count = 0;
-		break;
-	}
 	case GENIE_OP_cuDeviceCanAccessPeer:
 		*((struct genie_args_cuDeviceCanAccessPeer *)args)->canAccessPeer = 1;
 		break;
