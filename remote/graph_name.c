@@ -173,6 +173,7 @@ name_free(struct genie_object *object, void *data)
 {
 	(void)data;
 	free(object->state);
+	object->state = NULL;
 }
 
 void
