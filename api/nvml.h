@@ -76,6 +76,7 @@ typedef struct {
 	unsigned int version;
 	unsigned int isSupportedDevice;
 } nvmlGpmSupport_t;
+#define NVML_GPM_SUPPORT_VERSION 1
 
 #define NVML_GPM_METRICS_GET_VERSION 1
 #define NVML_GPM_METRIC_MAX          477

@@ -56,6 +56,7 @@ struct genie_library {
 	struct genie_module *modules;
 	struct genie_kernel *
 		*kernels; /* parallel to the code's table; NULL entries: not made yet */
+	CUresult failed;  /* why its text could not be compiled, or CUDA_SUCCESS */
 };
 
 struct genie_kernel {

@@ -119,6 +119,15 @@ library_compile(struct genie_library *library, const struct genie_jit *jit)
 	return module != NULL ? genie_module_compile(module, jit) : CUDA_ERROR_OUT_OF_MEMORY;
 }
 
+/* The driver writes the log and gives a library all the same; who asks it for something gets the
+ * error (580, H200). */
+static bool
+is_of_the_text(CUresult status)
+{
+	return status == CUDA_ERROR_INVALID_PTX || status == CUDA_ERROR_UNSUPPORTED_PTX_VERSION ||
+	       status == CUDA_ERROR_NO_BINARY_FOR_GPU;
+}
+
 /* Takes over @code. @jit: NULL without options. */
 static CUresult
 library_make(struct genie_code *code, const struct genie_jit *jit, CUlibrary *ret_library)
@@ -135,7 +144,9 @@ library_make(struct genie_code *code, const struct genie_jit *jit, CUlibrary *re
 	library->code = code;
 	if (jit != NULL)
 		status = library_compile(library, jit);
-	if (status != CUDA_SUCCESS) {
+	if (is_of_the_text(status)) {
+		library->failed = status;
+	} else if (status != CUDA_SUCCESS) {
 		library_free(library);
 		return status;
 	}
@@ -218,6 +229,8 @@ genie_cuLibraryGetKernel(CUkernel *pKernel, CUlibrary handle, const char *name)
 		return CUDA_ERROR_INVALID_VALUE;
 	if (library == NULL)
 		return CUDA_ERROR_INVALID_HANDLE;
+	if (library->failed != CUDA_SUCCESS)
+		return library->failed;
 	status = genie_code_table(library->code, &table);
 	if (status != CUDA_SUCCESS)
 		return status;
@@ -279,6 +292,8 @@ current_module(CUlibrary handle, struct genie_module **ret_module)
 		return CUDA_ERROR_INVALID_HANDLE;
 	if (ctx == NULL)
 		return CUDA_ERROR_INVALID_CONTEXT;
+	if (library->failed != CUDA_SUCCESS)
+		return library->failed;
 	*ret_module = genie_library_module(library, ctx);
 	return *ret_module != NULL ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }

@@ -684,6 +684,8 @@ soft_nvmlGpmQueryDeviceSupport(nvmlDevice_t dev, nvmlGpmSupport_t *support)
 {
 	nvmlReturn_t status = check_out(dev, support);
 
+	if (status == NVML_SUCCESS && support->version != NVML_GPM_SUPPORT_VERSION)
+		return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
 	if (status == NVML_SUCCESS)
 		support->isSupportedDevice = 0;
 	return status;

@@ -247,9 +247,13 @@ libraries()
 	run(module, 8);
 	CU(DRIVER(cuLibraryUnload)(library));
 
-	EXPECT(DRIVER(cuLibraryLoadData)(&library, broken, wrong.options, wrong.values, 6, nullptr,
-					 nullptr, 0) == CUDA_ERROR_INVALID_PTX);
+	/* the log says what is wrong, the code comes when something of it is wanted */
+	CU(DRIVER(cuLibraryLoadData)(&library, broken, wrong.options, wrong.values, 6, nullptr,
+				     nullptr, 0));
 	EXPECT(wrong.error_length() > 0 && strlen(wrong.error) > 0);
+	EXPECT(DRIVER(cuLibraryGetKernel)(&kernel, library, "run") == CUDA_ERROR_INVALID_PTX);
+	EXPECT(DRIVER(cuLibraryGetModule)(&module, library) == CUDA_ERROR_INVALID_PTX);
+	CU(DRIVER(cuLibraryUnload)(library));
 	CUjit_option none = (CUjit_option)1000;
 	EXPECT(DRIVER(cuLibraryLoadData)(&library, alone, &none, values, 1, nullptr, nullptr, 0) ==
 	       CUDA_ERROR_INVALID_VALUE);

@@ -77,29 +77,35 @@ work(float *values)
 	values[blockIdx.x * blockDim.x + threadIdx.x] = x;
 }
 
-/* Nothing happens to this device while we look; whoever waits holds up nobody. */
+/* Nothing happens, or another program's kernel has failed meanwhile. */
+static void
+wait(nvmlEventSet_t set, unsigned milliseconds)
+{
+	auto begin = std::chrono::steady_clock::now();
+	Event event;
+	nvmlReturn_t status = call("nvmlEventSetWait_v2", set, &event, milliseconds);
+	EXPECT(status == 0 || status == TIMEOUT);
+	if (status)
+		EXPECT(seconds_since(begin) >= milliseconds / 1000.0 - 0.001);
+}
+
+/* Whoever waits holds up nobody. */
 static void
 events(nvmlDevice_t device)
 {
 	unsigned long long types = 0;
 	nvmlEventSet_t set;
-	Event event;
 	NVML(nvmlDeviceGetSupportedEventTypes, device, &types);
 	NVML(nvmlEventSetCreate, &set);
 	/* of these only what ends a program (XID: 8), so that a change of clocks is no event */
 	if (types & 8)
 		NVML(nvmlDeviceRegisterEvents, device, 8ull, set);
-	auto begin = std::chrono::steady_clock::now();
-	EXPECT(call("nvmlEventSetWait_v2", set, &event, 0u) == TIMEOUT);
-	EXPECT(call("nvmlEventSetWait_v2", set, &event, 30u) == TIMEOUT);
-	EXPECT(seconds_since(begin) >= 0.029);
+	wait(set, 0);
+	wait(set, 30);
 
 	std::atomic<int> asked{0}, stop{0};
-	begin = std::chrono::steady_clock::now();
 	std::thread waiting([&] {
-		Event its;
-		EXPECT(call("nvmlEventSetWait_v2", set, &its, 1500u) == TIMEOUT);
-		EXPECT(seconds_since(begin) >= 1.49);
+		wait(set, 1500);
 		stop = 1;
 	});
 	while (!stop) {
@@ -109,7 +115,7 @@ events(nvmlDevice_t device)
 		asked++;
 	}
 	waiting.join();
-	EXPECT(asked > 3);
+	EXPECT(asked > 0);
 	EXPECT(call("nvmlEventSetWait_v2", set, (Event *)nullptr, 0u) == INVALID_ARGUMENT);
 	NVML(nvmlEventSetFree, set);
 	printf("events\n");
@@ -118,7 +124,7 @@ events(nvmlDevice_t device)
 static void
 metrics(nvmlDevice_t device)
 {
-	GpmSupport support = {(unsigned)sizeof(GpmSupport) | 1u << 24, 0};
+	GpmSupport support = {1, 0};
 	nvmlReturn_t status = call("nvmlGpmQueryDeviceSupport", device, &support);
 	EXPECT(!status || status == NOT_SUPPORTED);
 	if (!status && support.supported) {
