@@ -5,6 +5,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -153,6 +154,7 @@ reply_receive(struct genie_thread *thread, uint64_t ticket, enum genie_op op, vo
 	struct genie_reader reader;
 	int32_t status = 0;
 	size_t len = 0;
+	char why[160];
 	int error;
 
 	if (!thread->reply)
@@ -170,9 +172,10 @@ reply_receive(struct genie_thread *thread, uint64_t ticket, enum genie_op op, vo
 		genie_reader_init(&reader, thread->reply, len);
 		genie_decode_reply(&reader, op, args, status);
 		if (reader.fatal) {
-			genie_error("the answer to %s is malformed: %s", genie_op_descs[op].name,
-				    reader.why);
-			return CUDA_ERROR_UNKNOWN;
+			snprintf(why, sizeof(why), "the answer to %s is malformed: %s",
+				 genie_op_descs[op].name, reader.why);
+			genie_chan_fail(genie_client_chan(), why);
+			return genie_chan_failed(-EPROTO);
 		}
 		if (query && status == CUDA_SUCCESS)
 			genie_query_store(query, thread->reply, len);

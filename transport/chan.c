@@ -210,6 +210,12 @@ genie_chan_die(struct genie_chan *chan, const char *why)
 	pthread_mutex_unlock(&chan->lanes.lock);
 }
 
+void
+genie_chan_fail(struct genie_chan *chan, const char *why)
+{
+	genie_chan_die(chan, why);
+}
+
 /* ---- what it is ---- */
 
 const struct genie_welcome *

@@ -75,6 +75,9 @@ void genie_chan_stats(const struct genie_chan *chan, struct genie_chan_stats *re
 /* The peer is gone. One relaxed load; called by every entry stub. */
 bool genie_chan_dead(const struct genie_chan *chan);
 
+/* The worker broke the protocol in what only the caller can see: the session ends, @why is said. */
+void genie_chan_fail(struct genie_chan *chan, const char *why);
+
 /* The first asynchronous error, or ticket 0. One acquire load when there is none. */
 struct genie_async_error genie_chan_error(const struct genie_chan *chan);
 /* Forgets a non-sticky error once it was reported. */

@@ -137,6 +137,14 @@ genie_chan_dead(const struct genie_chan *c)
 	return __atomic_load_n(&fake.dead, __ATOMIC_RELAXED);
 }
 
+void
+genie_chan_fail(struct genie_chan *c, const char *why)
+{
+	(void)c;
+	(void)why;
+	__atomic_store_n(&fake.dead, true, __ATOMIC_RELAXED);
+}
+
 struct genie_async_error
 genie_chan_error(const struct genie_chan *c)
 {

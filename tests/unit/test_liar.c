@@ -57,6 +57,17 @@ Test(liar, a_status_that_no_driver_has, .init = start)
 	cr_assert_eq(ask(0), CUDA_SUCCESS);
 }
 
+/* Nothing that comes after it can be believed. */
+Test(liar, an_answer_of_another_length, .init = start)
+{
+	size_t free_bytes, total;
+
+	fake.reply_len = 8;
+	cr_assert_eq(cuMemGetInfo_v2(&free_bytes, &total), CUDA_ERROR_DEVICE_UNAVAILABLE);
+	cr_assert(fake.dead);
+	cr_assert_eq(cuCtxSynchronize(), CUDA_ERROR_DEVICE_UNAVAILABLE);
+}
+
 Test(liar, an_error_that_is_none, .init = start)
 {
 	fake.error = (struct genie_async_error){.ticket = 1, .status = 0};
