@@ -11,9 +11,9 @@ import sys
 
 CALLS = ("devices contexts synchronize streams events host memory pinned registered up down 2d set "
          "pointers shared vmm modules launch occupancy link any graphs captures textures nvml pools "
-         "tensor").split()
+         "tensor fill threads").split()
 KINDS = ("XOR SET32 SET64 TRUNCATE DROP DUPLICATE CLOSE RAW RAW_BULK FRAME STATUS PAYLOAD SCRIBBLE "
-         "SILENCE MEMORY SHRINK NOTE DATA ERROR").split()
+         "SILENCE MEMORY SHRINK NOTE DATA ERROR RESIZE").split()
 CLASSES = "ANY PREAMBLE WELCOME DEVICES REPLY PROGRESS BULK COMMAND".split()
 SCRIBBLES = ("head tail space length status ticket bell progress error bells work count data slots "
              "pinned payload").split()
@@ -133,6 +133,17 @@ def answers(inputs: dict[str, bytes]) -> None:
     inputs["reply-to-another"] = (
         bytes((TCP, 0)) + MEMORY + INFO + lie("SET64", "REPLY", 0, HEAD | 16, MAX))
     inputs["reply-cut"] = bytes((TCP, 0)) + MEMORY + INFO + lie("TRUNCATE", "REPLY", 0, 4)
+    for mode, name in ((SHM, "shm"), (TCP, "tcp")):
+        head = bytes((mode, 0))
+        inputs[f"reply-shorter-{name}"] = head + MEMORY + INFO + lie("RESIZE", "REPLY", 0, 8)
+        inputs[f"reply-longer-{name}"] = head + MEMORY + INFO + lie("RESIZE", "REPLY", 0, 24)
+        inputs[f"reply-longest-{name}"] = head + MEMORY + INFO + lie("RESIZE", "REPLY", 0, 65535)
+        inputs[f"any-call-{name}"] = head + MEMORY + b"".join(
+            call("any", 10 * i, i % 4 | 4 * i) for i in range(25))
+        for where, sort in ((0, "once"), (4, "sticky")):
+            inputs[f"error-{sort}-{name}"] = (
+                head + ALL + call("synchronize") + INFO + call("launch", 0, 1) +
+                call("synchronize") + lie("ERROR", "COMMAND", 3, where, 700))
     inputs["frame-too-long"] = (
         bytes((TCP, 0)) + MEMORY + INFO + lie("SET32", "REPLY", 0, HEAD, 2 ** 32 - 1))
 
@@ -152,6 +163,15 @@ def data_and_events(inputs: dict[str, bytes]) -> None:
         lie("FRAME", "COMMAND", 0, 5 + 3 * (i & 1)) for i in range(12))
     inputs["output-spoken-of"] = bytes((TCP, 0)) + ALL + call("synchronize") + lie(
         "NOTE", "COMMAND", 0, 2, SLOT_OUTPUT)
+    for mode, name in ((SHM, "shm"), (TCP, "tcp")):
+        inputs[f"right-full-{name}"] = bytes((mode, 0)) + MEMORY + call("fill") * 3 + INFO
+        inputs[f"full-and-silent-{name}"] = (
+            bytes((mode, 0)) + MEMORY + call("fill") * 3 + INFO + lie("CLOSE", "COMMAND", 4, 0, 3))
+        inputs[f"right-threads-{name}"] = (
+            bytes((mode, 0)) + LARGE + call("threads", 0, 8 << 3) + call("threads", 0, 1 | 7 << 3))
+        inputs[f"threads-closed-{name}"] = (
+            bytes((mode, 0)) + LARGE + call("threads", 0, 8 << 3) + call("threads", 0, 8 << 3) +
+            lie("CLOSE", "COMMAND", 9, 0, 3))
     for i, name in enumerate(SCRIBBLES):
         inputs[f"scribble-{name}"] = (
             bytes((SHM, 0)) + ALL + LARGE + call("up", 0, 8 << 3) + DOWN + INFO +

@@ -258,6 +258,9 @@ lie_about(const struct hostile_lie *lie, struct hostile_message *message)
 		if (message->class == HOSTILE_REPLY)
 			message->status = (int32_t)lie->value;
 		break;
+	case HOSTILE_RESIZE:
+		message->resize = lie->where;
+		break;
 	case HOSTILE_MEMORY:
 		message->memory = lie->value;
 		break;
@@ -292,6 +295,7 @@ static bool
 may_send(struct hostile_message *message)
 {
 	message->copies = 1;
+	message->resize = -1;
 	lies_apply(message);
 	return message->copies && !hostile.silent;
 }
@@ -401,13 +405,15 @@ answer(const struct genie_cmd *cmd, const struct genie_call *call, int32_t statu
 		if (genie_op_desc(cmd->op)->sync)
 			genie_encode_reply(&writer, call, message.status);
 		size = (genie_writer_len(&writer) + 7) & ~(size_t)7;
+		if (round == 1 && message.resize >= 0)
+			size = (size_t)message.resize;
 		*reply = (struct genie_reply){(uint32_t)(sizeof(*reply) + size), message.status,
 					      cmd->ticket};
 		*frame = (struct genie_frame){reply->len, GENIE_FRAME_REPLY, (uint16_t)cmd->lane};
 		if (round == 0) {
 			message.len = message.head + size;
 			may = may_send(&message);
-			if (message.status == status)
+			if (message.status == status && message.resize < 0)
 				break;
 			message.len = message.head + size;
 		}

@@ -45,6 +45,7 @@ enum hostile_kind {
 	HOSTILE_NOTE,      /* progress, host function: .where says which, .value the slot or id */
 	HOSTILE_DATA,      /* a bulk frame for slot .where with .value bytes */
 	HOSTILE_ERROR,     /* an asynchronous error with status .value */
+	HOSTILE_RESIZE,    /* an answer of .where bytes, well formed but for that */
 	HOSTILE_KINDS
 };
 

@@ -28,6 +28,7 @@ struct hostile_message {
 	size_t head; /* bytes of it that only frame the rest */
 	unsigned copies;
 	int32_t status;  /* of a reply */
+	int resize;      /* of a reply: bytes of payload, -1: as many as are right */
 	uint64_t memory; /* WELCOME: what is wrong with the descriptors */
 };
 

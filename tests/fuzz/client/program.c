@@ -1,6 +1,7 @@
 #include "tests/fuzz/client/program.h"
 
 #include <cuda.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -532,6 +533,49 @@ any_call(uint8_t a, uint8_t b)
 	program_any(a | (b & 3) << 8, b >> 2, device_ptr(a), stream(a));
 }
 
+/* More than a command ring holds, of commands that nobody waits for. */
+static void
+fill(uint8_t a, uint8_t b)
+{
+	static uint8_t data[16384];
+	CUresult status = CUDA_SUCCESS;
+
+	for (unsigned i = 0; i < 40 && status == CUDA_SUCCESS; i++) {
+		status = cuMemcpyHtoDAsync_v2(device_ptr(a), data, sizeof(data) - b, stream(a));
+		program_check("cuMemcpyHtoDAsync_v2", status);
+	}
+}
+
+/* ---- two threads at a time ---- */
+
+static void *
+second_thread(void *data)
+{
+	const struct program_call *call = data;
+	CUcontext ctx = NULL;
+
+	if (cuDevicePrimaryCtxRetain(&ctx, 0) == CUDA_SUCCESS)
+		TRY(cuCtxSetCurrent(ctx));
+	copy_down(call->a, call->b);
+	copy_up(call->a, call->b);
+	TRY(cuCtxSynchronize());
+	return NULL;
+}
+
+static void
+two_threads(uint8_t a, uint8_t b)
+{
+	struct program_call call = {.a = a, .b = b};
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, second_thread, &call))
+		abort();
+	copy_down(a, b);
+	synchronize(b, a);
+	copy_down(b, a);
+	pthread_join(thread, NULL);
+}
+
 /* ---- the table ---- */
 
 static const struct {
@@ -565,6 +609,8 @@ static const struct {
 	{"nvml", program_nvml},
 	{"pools", program_pools},
 	{"tensor map", program_tensor_map},
+	{"fill", fill},
+	{"two threads", two_threads},
 };
 
 const unsigned program_kinds = sizeof(calls) / sizeof(calls[0]);
