@@ -26,6 +26,8 @@ share_status(int error)
 	case -ENOMEM:
 	case -ENOSPC:
 		return CUDA_ERROR_OUT_OF_MEMORY;
+	case -ETIMEDOUT:
+		return CUDA_ERROR_OPERATING_SYSTEM;
 	default:
 		return CUDA_ERROR_NOT_SUPPORTED;
 	}

@@ -31,7 +31,7 @@
 #define SAVE_S  5
 #define NEXT_MS 1000
 /* How long the supervisor may take to answer. */
-#define SHARE_MS 5000
+#define SHARE_MS 30000
 
 struct worker {
 	const struct genie_worker_opts *opts;

@@ -251,6 +251,26 @@ Test(share, without_a_broker)
 	cr_assert_eq(import(2, id), CUDA_ERROR_NOT_SUPPORTED);
 }
 
+static int
+put_in_vain(void *data, const struct genie_share *share, int fd)
+{
+	(void)data;
+	(void)share;
+	(void)fd;
+	return -ETIMEDOUT;
+}
+
+/* On a machine with far too much to do: not "your driver cannot". */
+Test(share, a_broker_that_does_not_answer)
+{
+	const struct genie_broker slow = {.put = put_in_vain, .get = get, .withdraw = withdraw};
+	uint8_t id[GENIE_SHARE_ID] = {0};
+
+	fake.session.broker = &slow;
+	cr_assert_eq(create(1, PAGE2M, 0), CUDA_SUCCESS);
+	cr_assert_eq(share_handle(1, id), CUDA_ERROR_OPERATING_SYSTEM);
+}
+
 /* ---- the supervisor's table ---- */
 
 Test(shares, table)
