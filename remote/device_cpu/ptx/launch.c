@@ -13,10 +13,15 @@
 #include "remote/device_cpu/ptx/thread.h"
 
 enum {
-	/* Turns a block takes before it may be waiting for one that has not begun. */
-	PATIENCE = 2000,
+	/*
+	 * Turns a block takes before it may be waiting for one that has not begun: thousands of
+	 * rounds through a loop each, so few kernels ever take so many, and those that only
+	 * compute lose a moment to the memory of another block. Programs with barriers of their
+	 * own across a grid wait for all its blocks.
+	 */
+	PATIENCE = 8,
 	/* Blocks that a worker keeps in progress when the launch is not cooperative. */
-	MAX_IN_PROGRESS = 64,
+	MAX_IN_PROGRESS = 128,
 	MAX_SHARED = 1 << 30,
 	MAX_CLUSTER = 64, /* blocks */
 	WORKSPACE = 256,  /* bytes */
@@ -348,8 +353,7 @@ should_begin_another(const struct worker *worker, const struct ptx_block *block)
 		return 0;
 	if (worker->launch->args->cooperative)
 		return 1;
-	return block->turns >= PATIENCE * (uint64_t)worker->count &&
-	       worker->count < MAX_IN_PROGRESS;
+	return block->turns >= PATIENCE && worker->count < MAX_IN_PROGRESS;
 }
 
 static void
