@@ -467,11 +467,20 @@ genie_link_ptx(const char *const *texts, size_t count, char **ret_text, size_t *
 	return 0;
 }
 
-/* Functions that the device itself supplies. */
+static bool
+begins(const struct text *name, const char *prefix)
+{
+	return name->len > strlen(prefix) && memcmp(name->start, prefix, strlen(prefix)) == 0;
+}
+
+/* Functions that the device itself supplies: to programs, and to libcudadevrt. */
 static bool
 is_supplied(const struct text *name)
 {
 	static const char *const supplied[] = {"vprintf", "__assertfail", "malloc", "free"};
+
+	if (begins(name, "__cuda_syscall_") || begins(name, "cnp"))
+		return true;
 
 	for (size_t i = 0; i < sizeof(supplied) / sizeof(supplied[0]); i++)
 		if (text_is(name, supplied[i]))

@@ -12,6 +12,7 @@
 #include "interpose/kernel.h"
 #include "interpose/link.h"
 #include "interpose/refuse.h"
+#include "interpose/texts.h"
 
 #define INPUTS_MAX 512u
 #define READ_CHUNK (48u << 10)
@@ -225,27 +226,46 @@ input_text(const struct input *input, const struct genie_device_info *device, ch
 	return CUDA_SUCCESS;
 }
 
+/* Adds the texts of an input: an object file or an archive may have several. */
+static CUresult
+input_texts(const struct input *input, const struct genie_device_info *device,
+	    struct genie_texts *texts)
+{
+	CUresult status;
+	char *text;
+	int found;
+
+	if (input->type == CU_JIT_INPUT_OBJECT || input->type == CU_JIT_INPUT_LIBRARY) {
+		found = genie_texts_add_from(texts, input->data, input->size);
+		if (found < 0)
+			return CUDA_ERROR_OUT_OF_MEMORY;
+		return found > 0 ? CUDA_SUCCESS : CUDA_ERROR_NO_BINARY_FOR_GPU;
+	}
+	status = input_text(input, device, &text);
+	if (status == CUDA_SUCCESS && genie_texts_add(texts, text) != 0)
+		status = CUDA_ERROR_OUT_OF_MEMORY;
+	return status;
+}
+
 static CUresult
 link_here_locked(struct link_state *state)
 {
 	const struct genie_device_info *device = &genie_client.devices[state->object.ctx->device];
-	char **texts = calloc(state->count, sizeof(*texts));
-	CUresult status = texts != NULL ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+	struct genie_texts texts = {0};
+	CUresult status = CUDA_SUCCESS;
 	char name[256], error_text[300];
 	int error;
 
 	for (unsigned int i = 0; i < state->count && status == CUDA_SUCCESS; i++)
-		status = input_text(&state->inputs[i], device, &texts[i]);
+		status = input_texts(&state->inputs[i], device, &texts);
 	if (status == CUDA_SUCCESS) {
-		error = genie_link_ptx((const char *const *)texts, state->count, &state->result,
-				       &state->result_size);
+		error = genie_link_ptx((const char *const *)texts.texts, texts.count,
+				       &state->result, &state->result_size);
 		if (error != 0)
 			status = error == -ENOMEM ? CUDA_ERROR_OUT_OF_MEMORY
 						  : CUDA_ERROR_INVALID_PTX;
 	}
-	for (unsigned int i = 0; texts != NULL && i < state->count; i++)
-		free(texts[i]);
-	free(texts);
+	genie_texts_fini(&texts);
 	if (status == CUDA_SUCCESS && genie_link_undefined(state->result, name, sizeof(name)) > 0) {
 		snprintf(error_text, sizeof(error_text), "undefined reference to '%s'", name);
 		genie_jit_answer(&state->jit, &(struct genie_jit_report){0}, "", error_text);

@@ -577,6 +577,68 @@ Test(ptx_cuda, grid_sync, .timeout = 30)
 	}
 }
 
+/* As a compiler calls them that links with libcudadevrt; its own functions only pass these on. */
+static const char runtime_grid[] =
+	".version 8.0\n.target sm_80\n.address_size 64\n"
+	".extern .func (.param .b64 r) __cuda_syscall_CGS_get_intrinsic_handle(.param .b32 s);\n"
+	".extern .func (.param .b32 r) __cuda_syscall_CGS_sync(.param .b64 h, .param .b32 f);\n"
+	".extern .func (.param .b32 r) __cuda_syscall_CGS_get_size(.param .b64 t, .param .b64 g,\n"
+	".param .b64 h);\n"
+	".extern .func (.param .b32 r) __cuda_syscall_CGS_get_rank(.param .b64 t, .param .b64 g,\n"
+	".param .b64 h);\n"
+	".visible .entry k(.param .u64 sums, .param .u64 out)\n{\n"
+	"	.local .align 4 .b32 own[2];\n"
+	"	.reg .pred %p<3>;\n	.reg .b32 %r<20>;\n	.reg .b64 %rd<20>;\n"
+	"	ld.param.u64 %rd1, [sums];\n"
+	"	ld.param.u64 %rd2, [out];\n"
+	"	cvta.local.u64 %rd3, own;\n"
+	"	add.u64 %rd4, %rd3, 4;\n"
+	"	call (%rd5), __cuda_syscall_CGS_get_intrinsic_handle, (1);\n"
+	"	setp.eq.u64 %p1, %rd5, 0;\n"
+	"	@%p1 ret;\n"
+	"	call (%r1), __cuda_syscall_CGS_get_rank, (%rd3, 0, %rd5);\n"
+	"	call (%r2), __cuda_syscall_CGS_get_size, (%rd4, 0, %rd5);\n"
+	"	ld.local.u32 %r3, [own];\n"
+	"	ld.local.u32 %r4, [own+4];\n"
+	/* round i: everybody adds its rank to sums[i] and sees the whole after the barrier */
+	"	mov.u32 %r5, 0;\n	mov.u32 %r8, 0;\n"
+	"ROUND:\n"
+	"	red.global.add.u32 [%rd1], %r3;\n"
+	"	call (%r6), __cuda_syscall_CGS_sync, (%rd5, 0);\n"
+	"	ld.volatile.global.u32 %r7, [%rd1];\n"
+	"	add.u32 %r8, %r8, %r7;\n"
+	"	add.u64 %rd1, %rd1, 4;\n"
+	"	add.u32 %r5, %r5, 1;\n"
+	"	setp.lt.u32 %p2, %r5, 3;\n"
+	"	@%p2 bra ROUND;\n"
+	"	mad.lo.u32 %r8, %r4, 1000000, %r8;\n"
+	"	mul.wide.u32 %rd6, %r3, 4;\n"
+	"	add.u64 %rd2, %rd2, %rd6;\n"
+	"	st.global.u32 [%rd2], %r8;\n"
+	"	ret;\n}\n";
+
+Test(ptx_cuda, grid_groups_of_the_runtime, .timeout = 30)
+{
+	enum { N = 2 * 3 * 8 * 4 };
+	uint32_t sums[3] = {0}, out[N] = {0};
+	struct {
+		uint32_t *sums, *out;
+	} p = {sums, out};
+	struct ptx_module *module = load_text(runtime_grid);
+	struct ptx_launch args = {
+		.grid = {2, 3, 1}, .block = {8, 4, 1}, .cooperative = 1, PARAMS(p)};
+
+	launch(module, "k", &args);
+	for (int i = 0; i < N; i++)
+		cr_assert_eq(out[i], N * 1000000u + 3 * (N * (N - 1) / 2), "%d: %u", i, out[i]);
+	/* no group of all blocks where not all of them are there */
+	memset(out, 0, sizeof(out));
+	args.cooperative = 0;
+	launch(module, "k", &args);
+	cr_assert_eq(out[0], 0);
+	ptx_module_unload(module);
+}
+
 Test(ptx_cuda, blocks_wait_for_later_blocks, .timeout = 60)
 {
 	enum { BLOCKS = 8 };

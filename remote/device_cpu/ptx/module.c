@@ -423,16 +423,20 @@ ptx_module_load(const char *text, size_t len, const struct ptx_memory *memory,
 	module->memory = *memory;
 	module->serial = atomic_fetch_add_explicit(&next_serial, 1, memory_order_relaxed);
 	pthread_mutex_init(&module->lock, NULL);
-	module->text = malloc(len + 1);
+	/* Some producers count the NUL that ends the text. */
+	while (len && !text[len - 1])
+		len--;
+	const char *prelude = ptx_prelude(text, len);
+	size_t prelude_len = strlen(prelude);
+
+	module->text = malloc(len + prelude_len + 1);
 	if (!module->text) {
 		ptx_module_unload(module);
 		return PTX_NOMEM;
 	}
 	memcpy(module->text, text, len);
-	module->text[len] = 0;
-	/* Some producers count the NUL that ends the text. */
-	while (len && !module->text[len - 1])
-		len--;
+	memcpy(module->text + len, prelude, prelude_len + 1);
+	len += prelude_len;
 	module->len = len;
 
 	struct ptx_lexer lx = {

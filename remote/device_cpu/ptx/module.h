@@ -130,4 +130,7 @@ struct ptx_function *ptx_function_target(struct ptx_function *function);
  */
 const struct ptx_code *ptx_function_code(struct ptx_function *function);
 
+/* Functions in PTX that the machine adds to a module that names them; "" for most. */
+const char *ptx_prelude(const char *module, size_t len);
+
 #endif
