@@ -639,6 +639,46 @@ Test(ptx_cuda, grid_groups_of_the_runtime, .timeout = 30)
 	ptx_module_unload(module);
 }
 
+/*
+ * A turn of the loop keeps its number for the next one, in a register that the first turn reads
+ * too, where the value does not matter: previous = current is no copy that may disappear.
+ */
+static const char loop_carried[] =
+	".version 8.0\n.target sm_80\n.address_size 64\n"
+	".visible .entry k(.param .u64 out)\n{\n"
+	"	.reg .pred %p<3>;\n	.reg .b32 %r<8>, %current, %previous;\n"
+	"	.reg .b64 %rd<3>;\n"
+	"	ld.param.u64 %rd1, [out];\n"
+	"	mov.u32 %r1, 0;\n"
+	"TURN:\n"
+	"	mul.lo.u32 %current, %r1, 10;\n"
+	"	mov.u32 %r3, %previous;\n"
+	"	setp.eq.u32 %p1, %r1, 0;\n"
+	"	@%p1 bra FIRST;\n"
+	"	st.global.u32 [%rd1], %r3;\n"
+	"FIRST:\n"
+	"	add.u64 %rd1, %rd1, 4;\n"
+	"	mov.u32 %previous, %current;\n"
+	"	add.u32 %r1, %r1, 1;\n"
+	"	setp.lt.u32 %p2, %r1, 5;\n"
+	"	@%p2 bra TURN;\n"
+	"	ret;\n}\n";
+
+Test(ptx_cuda, carried_from_turn_to_turn)
+{
+	uint32_t out[5] = {7, 0, 0, 0, 0};
+	struct {
+		uint32_t *out;
+	} p = {out};
+	struct ptx_module *module = load_text(loop_carried);
+
+	RUN(module, "k", 1, 1, PARAMS(p));
+	cr_assert_eq(out[0], 7);
+	for (uint32_t i = 1; i < 5; i++)
+		cr_assert_eq(out[i], 10 * (i - 1), "%u: %u", i, out[i]);
+	ptx_module_unload(module);
+}
+
 Test(ptx_cuda, blocks_wait_for_later_blocks, .timeout = 60)
 {
 	enum { BLOCKS = 8 };

@@ -33,8 +33,8 @@ last_ir(struct ptx_lower *l, const struct ptx_bb *bb)
 
 /* The k-th successor, or PTX_NO_BLOCK past the last. Branch targets first, then the block that
  * control falls to: searched last, it is placed first. */
-static uint32_t
-successor(struct ptx_lower *l, uint32_t block, uint32_t k)
+uint32_t
+ptx_successor(struct ptx_lower *l, uint32_t block, uint32_t k)
 {
 	const struct ptx_bb *bb = &l->blocks[block];
 	const struct ptx_ir *ir = last_ir(l, bb);
@@ -91,7 +91,7 @@ find_components(struct order *o, uint32_t root, uint32_t region, uint32_t *found
 		uint32_t block = o->path[depth - 1];
 
 		if (o->path_edge[depth - 1] < count_successors(o->l, block)) {
-			uint32_t to = successor(o->l, block, o->path_edge[depth - 1]++);
+			uint32_t to = ptx_successor(o->l, block, o->path_edge[depth - 1]++);
 
 			if (o->region[to] != region || to == root)
 				continue;

@@ -158,8 +158,15 @@ uint32_t ptx_generic_address(struct ptx_lower *l, const struct ptx_operand *op,
 int ptx_memory_operand(struct ptx_lower *l, const struct ptx_operand *op, enum ptx_space *space,
 		       uint32_t *ret_address, int32_t *ret_offset);
 
-/* layout.c, propagate.c, place.c, write.c */
+/* layout.c, assigned.c, propagate.c, place.c, write.c */
 void ptx_layout(struct ptx_lower *l);
+/* The @k-th block that control may go to from @block; PTX_NO_BLOCK past the last. */
+uint32_t ptx_successor(struct ptx_lower *l, uint32_t block, uint32_t k);
+/*
+ * For each value that a copy concerns and that is written once: may it be read before that? NULL:
+ * out of memory. Needs values' defs. Free with free().
+ */
+uint8_t *ptx_early_reads(struct ptx_lower *l, int (*is_copy)(const struct ptx_ir *ir));
 void ptx_propagate(struct ptx_lower *l);
 void ptx_place(struct ptx_lower *l);
 void ptx_write_code(struct ptx_lower *l);

@@ -1,10 +1,12 @@
 /*
  * Copies disappear: a register that is written once, by a move from a literal, a special register
- * or another register that is written once, is that value. (In a program that defines its
- * registers before it uses them, such a register cannot be read when the two differ.) What nobody
+ * or another register that is written once, is that value. Of two registers only where each is
+ * written before it is read, on every way: then neither can be read when they differ. What nobody
  * reads any more is dropped.
  */
 #include "remote/device_cpu/ptx/lower.h"
+
+#include <stdlib.h>
 
 static int
 is_move(const struct ptx_ir *ir)
@@ -90,7 +92,7 @@ count(struct ptx_lower *l, struct ptx_ir *ir)
 }
 
 static void
-find_copy(struct ptx_lower *l, struct ptx_ir *ir)
+find_copy(struct ptx_lower *l, struct ptx_ir *ir, const uint8_t *early)
 {
 	if (!is_move(ir))
 		return;
@@ -98,7 +100,8 @@ find_copy(struct ptx_lower *l, struct ptx_ir *ir)
 
 	if (dst->defs != 1 || dst->pinned || ir->insn.dst == ir->insn.a)
 		return;
-	if (!src->fixed && (src->defs != 1 || src->pinned))
+	if (!src->fixed &&
+	    (src->defs != 1 || src->pinned || early[ir->insn.dst] || early[ir->insn.a]))
 		return;
 	/* Two registers that are only copied from each other have no value at all. */
 	if (resolve(l, ir->insn.a) == ir->insn.dst)
@@ -117,8 +120,22 @@ replace(struct ptx_lower *l, struct ptx_ir *ir)
 void
 ptx_propagate(struct ptx_lower *l)
 {
+	uint8_t *early;
+
 	for_each_ir(l, count);
-	for_each_ir(l, find_copy);
+	early = ptx_early_reads(l, is_move);
+	if (!early) {
+		l->lx->no_memory = 1;
+		ptx_lexer_fail(l->lx, "out of memory");
+	}
+	for (uint32_t i = 0; i < l->nlayout; i++) {
+		const struct ptx_bb *bb = &l->blocks[l->layout[i]];
+
+		for (uint32_t k = 0; k < bb->count; k++)
+			if (!l->ir[bb->first + k].dead)
+				find_copy(l, &l->ir[bb->first + k], early);
+	}
+	free(early);
 	for_each_ir(l, replace);
 
 	for (int pass = 0; pass < 2; pass++) {
