@@ -30,7 +30,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #define HANG_S          60
-#define LEAKS_EVERY     128 /* runs: looking takes as long as several of them */
+#define LEAKS_EVERY     1024 /* runs: the detector stops all threads, which can take seconds */
 #define CLOSES_FIRST    0x80
 #define SYNCHRONOUS     0x80
 #define PERF_COUNT      7
