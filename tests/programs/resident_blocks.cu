@@ -55,6 +55,22 @@ backwards(volatile int *flags, int *seen)
 		seen[blockIdx.x] = (int)blockIdx.x + 1;
 }
 
+/* The same with a barrier in the loop. */
+__global__ void
+backwards_together(volatile int *flags, int *seen)
+{
+	int there;
+
+	do {
+		there = blockIdx.x == gridDim.x - 1 || flags[blockIdx.x + 1];
+	} while (!__syncthreads_or(there));
+	__threadfence();
+	if (threadIdx.x == 0) {
+		flags[blockIdx.x] = 1;
+		seen[blockIdx.x] += 2 * (int)blockIdx.x;
+	}
+}
+
 int
 main()
 {
@@ -87,9 +103,12 @@ main()
 	CUDA(cudaMemset(flags, 0, blocks * sizeof(int)));
 	backwards<<<blocks, threads>>>(flags, seen);
 	CUDA(cudaGetLastError());
+	CUDA(cudaMemset(flags, 0, blocks * sizeof(int)));
+	backwards_together<<<blocks, threads>>>(flags, seen);
+	CUDA(cudaGetLastError());
 	CUDA(cudaMemcpy(order.data(), seen, blocks * sizeof(int), cudaMemcpyDefault));
 	for (int i = 0; i < blocks; i++)
-		EXPECT(order[i] == i + 1);
-	printf("the first block after the last\n");
+		EXPECT(order[i] == 3 * i + 1);
+	printf("the first block after the last, twice\n");
 	ok();
 }

@@ -20,6 +20,8 @@ enum {
 	 * own across a grid wait for all its blocks.
 	 */
 	PATIENCE = 8,
+	/* Barriers that a block's warps meet at in a turn. */
+	MAX_ROUNDS = 1024,
 	/* Blocks that a worker keeps in progress when the launch is not cooperative. */
 	MAX_IN_PROGRESS = 128,
 	MAX_SHARED = 1 << 30,
@@ -202,10 +204,14 @@ begin_cluster(struct ptx_cluster *cluster, uint64_t index)
 
 enum turn { TURN_FINISHED, TURN_UNFINISHED, TURN_FAULT };
 
-/* Every warp of a block runs until it waits or has had its share. */
+/*
+ * Every warp of a block runs until it waits or has had its share. A block may wait for another one
+ * with a barrier in the loop: its warps never use up their shares, so such rounds are counted too.
+ */
 static enum turn
 take_turn(struct ptx_block *block)
 {
+	uint32_t rounds = 0;
 	int ran = 0;
 
 	do {
@@ -227,7 +233,7 @@ take_turn(struct ptx_block *block)
 		}
 		if (!block->live_threads)
 			return TURN_FINISHED;
-		if (ran == 2)
+		if (ran == 2 || ++rounds == MAX_ROUNDS)
 			return TURN_UNFINISHED;
 		/* A barrier completed, perhaps for warps that had their turn already. */
 		for (uint32_t k = 0; k < block->nwarps && !ran; k++)
