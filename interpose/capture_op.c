@@ -61,6 +61,16 @@ active_locked(const struct genie_stream *stream)
 	return stream->capturing->invalid ? CUDA_ERROR_STREAM_CAPTURE_INVALIDATED : CUDA_SUCCESS;
 }
 
+/* Without a node that there was no memory for it is another graph: the capture is spoilt, as a
+ * launch's own result is easily missed. */
+static CUresult
+missing_locked(struct genie_stream *stream, CUresult status)
+{
+	if (status == CUDA_ERROR_OUT_OF_MEMORY && stream->capturing)
+		genie_capture_invalidate_locked(stream->capturing);
+	return status;
+}
+
 /* Adds the node to the graph of the stream. Takes over @payload. */
 static CUresult
 add_locked(struct genie_stream *stream, struct genie_payload *payload, bool programmatic,
@@ -74,11 +84,13 @@ add_locked(struct genie_stream *stream, struct genie_payload *payload, bool prog
 		status = deps_of(stream, payload->params.type, programmatic, &deps, &count);
 	if (status != CUDA_SUCCESS) {
 		genie_payload_fini(payload);
-		return status;
+		return missing_locked(stream, status);
 	}
 	status = genie_graph_add_locked(stream->capturing->graph, deps, count, payload, ret_node);
 	free(deps);
-	return status == CUDA_SUCCESS ? follow(stream, *ret_node) : status;
+	if (status == CUDA_SUCCESS)
+		status = follow(stream, *ret_node);
+	return missing_locked(stream, status);
 }
 
 /* Adds a node with @payload, or passes on why there is none. */
@@ -86,12 +98,11 @@ static CUresult
 add(struct genie_stream *stream, CUresult made, struct genie_payload *payload)
 {
 	struct genie_node *node;
-	CUresult status = made;
+	CUresult status;
 
-	if (status != CUDA_SUCCESS)
-		return status;
 	genie_graph_take();
-	status = add_locked(stream, payload, false, &node);
+	status = made == CUDA_SUCCESS ? add_locked(stream, payload, false, &node)
+				      : missing_locked(stream, made);
 	genie_graph_unlock();
 	return status;
 }
@@ -164,11 +175,10 @@ genie_capture_kernel(struct genie_stream *stream, const CUDA_KERNEL_NODE_PARAMS 
 	struct genie_payload payload;
 	struct genie_node *node;
 	bool programmatic = false;
-	CUresult status = genie_payload_kernel(&payload, params);
+	CUresult made = genie_payload_kernel(&payload, params), status = made;
 
-	if (status != CUDA_SUCCESS)
-		return status;
-	status = stream_attrs(stream, &payload);
+	if (status == CUDA_SUCCESS)
+		status = stream_attrs(stream, &payload);
 	for (unsigned int i = 0; i < attr_count && status == CUDA_SUCCESS; i++) {
 		if ((int)attrs[i].id == CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION)
 			programmatic = attrs[i].value.programmaticStreamSerializationAllowed != 0;
@@ -178,10 +188,11 @@ genie_capture_kernel(struct genie_stream *stream, const CUDA_KERNEL_NODE_PARAMS 
 	genie_graph_take();
 	if (status == CUDA_SUCCESS)
 		status = add_locked(stream, &payload, programmatic, &node);
-	else
+	else if (made == CUDA_SUCCESS)
 		genie_payload_fini(&payload);
 	if (status == CUDA_SUCCESS)
 		status = record_ports(stream, node, attrs, attr_count);
+	status = missing_locked(stream, status);
 	genie_graph_unlock();
 	return status;
 }

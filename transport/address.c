@@ -15,6 +15,8 @@
 
 #include "transport/net.h"
 
+#define BACKLOG_STEP_MS 20
+
 /* ---- parsing ---- */
 
 static int
@@ -182,7 +184,8 @@ connect_socket(int family, const struct sockaddr *sa, socklen_t len, int timeout
 		return -errno;
 	if (!connect(fd, sa, len))
 		goto done;
-	/* EAGAIN: the backlog of a unix socket is full; there is nothing to poll for. */
+	/* EAGAIN: the backlog of a unix socket is full; there is nothing to poll for
+	 * (connect_unix). */
 	if (errno != EINPROGRESS) {
 		ret = -errno;
 		goto err_close;
@@ -212,9 +215,17 @@ static int
 connect_unix(const char *path, int timeout_ms, int *ret_fd)
 {
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	int ret, waited = 0;
 
 	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
-	return connect_socket(AF_UNIX, (struct sockaddr *)&sa, sizeof(sa), timeout_ms, ret_fd);
+	/* With many clients at the same moment the server's backlog is full for a while. */
+	while ((ret = connect_socket(AF_UNIX, (struct sockaddr *)&sa, sizeof(sa), timeout_ms,
+				     ret_fd)) == -EAGAIN &&
+	       waited < timeout_ms) {
+		poll(NULL, 0, BACKLOG_STEP_MS);
+		waited += BACKLOG_STEP_MS;
+	}
+	return ret;
 }
 
 static int
