@@ -172,14 +172,12 @@ Test(liar, a_block_size_without_end, .init = start_module)
 static CUresult
 global_at(uint64_t addr, uint64_t size, int managed)
 {
-	uint64_t *reply = (void *)fake.reply;
+	const uint64_t reply[] = {addr, size, (uint64_t)managed};
 	CUdeviceptr got;
 	size_t got_size;
 
-	reply[0] = addr;
-	reply[1] = size;
-	reply[2] = (uint64_t)managed;
-	fake.reply_len = 24;
+	memcpy(fake.reply, reply, sizeof(reply));
+	fake.reply_len = sizeof(reply);
 	return cuModuleGetGlobal_v2(&got, &got_size, module, "table");
 }
 
