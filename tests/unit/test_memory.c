@@ -428,6 +428,7 @@ Test(memory, threads, .init = start)
 {
 	pthread_t threads[4];
 
+	fake.reply_len = 8; /* who asks for more memory gets none, and uses what was freed */
 	for (uintptr_t i = 0; i < 4; i++)
 		pthread_create(&threads[i], NULL, hammer, (void *)(i + 1));
 	for (int i = 0; i < 4; i++)
@@ -438,6 +439,7 @@ Test(memory, threads_apart, .init = start_apart)
 {
 	pthread_t threads[2];
 
+	fake.reply_len = 8;
 	for (uintptr_t i = 0; i < 2; i++)
 		pthread_create(&threads[i], NULL, hammer, (void *)(i + 1));
 	for (int i = 0; i < 2; i++)
