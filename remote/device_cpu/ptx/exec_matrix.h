@@ -160,11 +160,12 @@ matrix_product_b1(const struct ptx_matrix *x, struct operands *o)
 	}
 }
 
+/* Two names, as gcovr cannot merge one function of two places. */
 #if defined(__FMA__)
 /* Four rows and eight columns of D at a time. A fused product changes nothing where products are
  * exact, and is what f64 asks for. */
 static inline void
-matrix_product(const struct ptx_matrix *x, struct operands *o)
+matrix_product_fused(const struct ptx_matrix *x, struct operands *o)
 {
 	const uint32_t m = x->m, n = x->n, depth = x->k;
 	const int fused = x->type_a == PTX_T_F64;
@@ -210,7 +211,7 @@ matrix_product(const struct ptx_matrix *x, struct operands *o)
 }
 #else
 static inline void
-matrix_product(const struct ptx_matrix *x, struct operands *o)
+matrix_product_plain(const struct ptx_matrix *x, struct operands *o)
 {
 	for (uint32_t row = 0; row < x->m; row++) {
 		for (uint32_t column = 0; column < x->n; column++) {
@@ -237,7 +238,11 @@ matrix_multiply(const struct ptx_matrix *x, struct operands *o)
 	if (x->type_a == PTX_T_B1)
 		matrix_product_b1(x, o);
 	else
-		matrix_product(x, o);
+#if defined(__FMA__)
+		matrix_product_fused(x, o);
+#else
+		matrix_product_plain(x, o);
+#endif
 }
 
 static inline uint32_t
