@@ -304,83 +304,110 @@ fill_row(void *to, uint64_t value, size_t bytes)
 		return i + 1;                                                                      \
 	}
 
-/* n elements per lane, side by side in memory, each in a register of its own. */
-#define LOAD_VECTOR(name, way, M, R)                                                                  \
-	PTX_UNCHECKED PTX_HANDLER(name)                                                               \
-	{                                                                                             \
-		IN_MEMORY(M);                                                                         \
-		const struct reach reach = reach_of(i, regs, w, way);                                 \
-		const uint32_t n = i->n, bytes = n * sizeof(M);                                       \
-		const uint32_t align = vector_align(bytes);                                           \
-		uint8_t *first;                                                                       \
-		w->pc = i;                                                                            \
-		if (!all_addresses_fit(i, regs, w, way, bytes, align)) {                              \
-			PTX_EACH_ACTIVE(l, w->mask)                                                   \
-			{                                                                             \
-				M m[8];                                                               \
-				LANE_POINTER(p, way, l, bytes, align);                                \
-				for (uint32_t e = 0; e < n; e++)                                      \
-					m[e] = ((const in_memory *)(const void *)p)[e];               \
-				for (uint32_t e = 0; e < n; e++)                                      \
-					PTX_REG(R, i->list[e])[l] = (R)m[e];                          \
-			}                                                                             \
-			return i + 1;                                                                 \
-		}                                                                                     \
-		EACH_GROUP                                                                            \
-		{                                                                                     \
-			enum pattern pattern = group_pattern(&reach, way, g, bytes, &first);          \
-			const in_memory *from[GROUP];                                                 \
-			for (uint32_t k = 0; k < GROUP; k++)                                          \
-				from[k] =                                                             \
-					(const in_memory                                              \
-						 *)(const void                                        \
-							    *)(pattern == SCATTERED                   \
-								       ? reach_fitting(&reach,        \
-										       way, g + k)    \
-								       : first + (pattern == ROW      \
-											  ? k * bytes \
-											  : 0));      \
-			for (uint32_t e = 0; e < n; e++) {                                            \
-				R *d = PTX_REG(R, i->list[e]) + g;                                    \
-				for (uint32_t k = 0; k < GROUP; k++)                                  \
-					d[k] = (R)from[k][e];                                         \
-			}                                                                             \
-		}                                                                                     \
-		return i + 1;                                                                         \
-	}
-
-#define STORE_VECTOR(name, way, M, R)                                                              \
-	PTX_UNCHECKED PTX_HANDLER(name)                                                            \
-	{                                                                                          \
-		IN_MEMORY(M);                                                                      \
-		const struct reach reach = reach_of(i, regs, w, way);                              \
-		const uint32_t n = i->n, bytes = n * sizeof(M);                                    \
-		const uint32_t align = vector_align(bytes);                                        \
-		w->pc = i;                                                                         \
-		if (!all_addresses_fit(i, regs, w, way, bytes, align)) {                           \
-			PTX_EACH_ACTIVE(l, w->mask)                                                \
-			{                                                                          \
-				LANE_POINTER(p, way, l, bytes, align);                             \
-				for (uint32_t e = 0; e < n; e++)                                   \
-					((in_memory *)(void *)p)[e] =                              \
-						(M)PTX_REG(const R, i->list[e])[l];                \
-			}                                                                          \
-			return i + 1;                                                              \
-		}                                                                                  \
-		for (uint32_t l = 0; l < PTX_LANES; l++) {                                         \
-			in_memory *p = (in_memory *)(void *)reach_fitting(&reach, way, l);         \
-			for (uint32_t e = 0; e < n; e++)                                           \
-				p[e] = (M)PTX_REG(const R, i->list[e])[l];                         \
-		}                                                                                  \
-		return i + 1;                                                                      \
-	}
-
 /* A vector must be aligned to its size. */
 PTX_INLINE uint32_t
 vector_align(uint32_t bytes)
 {
 	return bytes & (bytes - 1) ? bytes & -bytes : bytes;
 }
+
+/*
+ * One lane's vector is one access, as on a GPU: programs count on it. CUB's scans look back at a
+ * status that is stored with its value in one vector, while another core reads it. Aligned moves of
+ * 16 bytes are one access on every x86 that has AVX (both vendors' manuals).
+ */
+PTX_INLINE void
+copy_vector(void *to, const void *from, uint32_t bytes)
+{
+	/* in place, whatever the alignment in the host's eyes */
+	typedef uint16_t two __attribute__((aligned(1), may_alias));
+	typedef uint32_t four __attribute__((aligned(1), may_alias));
+	typedef uint64_t eight __attribute__((aligned(1), may_alias));
+
+	switch (bytes) {
+	case 2:
+		*(volatile two *)to = *(const volatile two *)from;
+		return;
+	case 4:
+		*(volatile four *)to = *(const volatile four *)from;
+		return;
+	case 8:
+		*(volatile eight *)to = *(const volatile eight *)from;
+		return;
+	}
+#if defined(__SSE2__)
+	if (!(bytes & 15)) {
+		for (uint32_t k = 0; k < bytes; k += 16)
+			_mm_storeu_si128(
+				(__m128i *)((uint8_t *)to + k),
+				_mm_loadu_si128((const __m128i *)((const uint8_t *)from + k)));
+		return;
+	}
+#endif
+	__builtin_memcpy(to, from, bytes);
+}
+
+/* n elements per lane, side by side in memory, each in a register of its own. */
+#define LOAD_VECTOR(name, way, M, R)                                                               \
+	PTX_UNCHECKED PTX_HANDLER(name)                                                            \
+	{                                                                                          \
+		const struct reach reach = reach_of(i, regs, w, way);                              \
+		const uint32_t n = i->n, bytes = n * sizeof(M);                                    \
+		const uint32_t align = vector_align(bytes);                                        \
+		M m[GROUP][8] __attribute__((aligned(32)));                                        \
+		uint8_t *first;                                                                    \
+		w->pc = i;                                                                         \
+		if (!all_addresses_fit(i, regs, w, way, bytes, align)) {                           \
+			PTX_EACH_ACTIVE(l, w->mask)                                                \
+			{                                                                          \
+				LANE_POINTER(p, way, l, bytes, align);                             \
+				copy_vector(m[0], p, bytes);                                       \
+				for (uint32_t e = 0; e < n; e++)                                   \
+					PTX_REG(R, i->list[e])[l] = (R)m[0][e];                    \
+			}                                                                          \
+			return i + 1;                                                              \
+		}                                                                                  \
+		EACH_GROUP                                                                         \
+		{                                                                                  \
+			enum pattern pattern = group_pattern(&reach, way, g, bytes, &first);       \
+			const uint32_t step = pattern == ROW ? bytes : 0;                          \
+			for (uint32_t k = 0; k < GROUP; k++)                                       \
+				copy_vector(m[k],                                                  \
+					    pattern == SCATTERED                                   \
+						    ? reach_fitting(&reach, way, g + k)            \
+						    : first + k * step,                            \
+					    bytes);                                                \
+			for (uint32_t e = 0; e < n; e++) {                                         \
+				R *d = PTX_REG(R, i->list[e]) + g;                                 \
+				for (uint32_t k = 0; k < GROUP; k++)                               \
+					d[k] = (R)m[k][e];                                         \
+			}                                                                          \
+		}                                                                                  \
+		return i + 1;                                                                      \
+	}
+
+#define STORE_VECTOR(name, way, M, R)                                                              \
+	PTX_UNCHECKED PTX_HANDLER(name)                                                            \
+	{                                                                                          \
+		const struct reach reach = reach_of(i, regs, w, way);                              \
+		const uint32_t n = i->n, bytes = n * sizeof(M);                                    \
+		const uint32_t align = vector_align(bytes);                                        \
+		const int fit = all_addresses_fit(i, regs, w, way, bytes, align);                  \
+		M m[8] __attribute__((aligned(32)));                                               \
+		w->pc = i;                                                                         \
+		PTX_EACH_ACTIVE(l, w->mask)                                                        \
+		{                                                                                  \
+			uint64_t address = 0;                                                      \
+			uint8_t *p = fit ? reach_fitting(&reach, way, l)                           \
+					 : reach_lane(&reach, way, l, bytes, &address);            \
+			if (__builtin_expect(!fit && (!p || (address & (align - 1))), 0))          \
+				return ptx_memory_fault(w, i, way, l, address, bytes);             \
+			for (uint32_t e = 0; e < n; e++)                                           \
+				m[e] = (M)PTX_REG(const R, i->list[e])[l];                         \
+			copy_vector(p, m, bytes);                                                  \
+		}                                                                                  \
+		return i + 1;                                                                      \
+	}
 
 #define WAYS(body, name, M, R)                                                                     \
 	body(name##_global, PTX_BY_ADDRESS, M, R) body(name##_window, PTX_BY_WINDOW, M, R)         \
