@@ -1,4 +1,5 @@
 /* Questions about graphs and their nodes: answered from the record. */
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,18 +31,28 @@ node_of_kind(CUgraphNode handle, CUgraphNodeType type, const void *out, CUresult
 	return NULL;
 }
 
-CUresult
-genie_cuGraphKernelNodeGetParams_v2(CUgraphNode hNode, CUDA_KERNEL_NODE_PARAMS *nodeParams)
+/* @size bytes of the parameters of a node of that kind, from @offset on. */
+static CUresult
+params_copy(CUgraphNode handle, CUgraphNodeType type, size_t offset, void *ret, size_t size)
 {
 	CUresult status;
-	const struct genie_node *node =
-		node_of_kind(hNode, CU_GRAPH_NODE_TYPE_KERNEL, nodeParams, &status);
+	const struct genie_node *node = node_of_kind(handle, type, ret, &status);
 
 	if (!node)
 		return status;
-	memcpy(nodeParams, &node->payload.params.kernel, sizeof(*nodeParams));
+	memcpy(ret, (const char *)&node->payload.params + offset, size);
 	genie_graph_unlock();
 	return CUDA_SUCCESS;
+}
+
+#define PARAMS(kind, field, ret)                                                                   \
+	params_copy(hNode, CU_GRAPH_NODE_TYPE_##kind, offsetof(CUgraphNodeParams, field), ret,     \
+		    sizeof(*(ret)))
+
+CUresult
+genie_cuGraphKernelNodeGetParams_v2(CUgraphNode hNode, CUDA_KERNEL_NODE_PARAMS *nodeParams)
+{
+	return PARAMS(KERNEL, kernel, nodeParams);
 }
 
 CUresult
@@ -62,114 +73,50 @@ genie_cuGraphKernelNodeGetParams(CUgraphNode hNode, CUDA_KERNEL_NODE_PARAMS_v1 *
 CUresult
 genie_cuGraphMemcpyNodeGetParams(CUgraphNode hNode, CUDA_MEMCPY3D *nodeParams)
 {
-	CUresult status;
-	const struct genie_node *node =
-		node_of_kind(hNode, CU_GRAPH_NODE_TYPE_MEMCPY, nodeParams, &status);
-
-	if (!node)
-		return status;
-	*nodeParams = node->payload.params.memcpy.copyParams;
-	genie_graph_unlock();
-	return CUDA_SUCCESS;
+	return PARAMS(MEMCPY, memcpy.copyParams, nodeParams);
 }
 
 CUresult
 genie_cuGraphMemsetNodeGetParams(CUgraphNode hNode, CUDA_MEMSET_NODE_PARAMS *nodeParams)
 {
-	CUresult status;
-	const struct genie_node *node =
-		node_of_kind(hNode, CU_GRAPH_NODE_TYPE_MEMSET, nodeParams, &status);
-
-	if (!node)
-		return status;
-	memcpy(nodeParams, &node->payload.params.memset, sizeof(*nodeParams));
-	genie_graph_unlock();
-	return CUDA_SUCCESS;
+	return PARAMS(MEMSET, memset, nodeParams);
 }
 
 CUresult
 genie_cuGraphHostNodeGetParams(CUgraphNode hNode, CUDA_HOST_NODE_PARAMS *nodeParams)
 {
-	CUresult status;
-	const struct genie_node *node =
-		node_of_kind(hNode, CU_GRAPH_NODE_TYPE_HOST, nodeParams, &status);
-
-	if (!node)
-		return status;
-	memcpy(nodeParams, &node->payload.params.host, sizeof(*nodeParams));
-	genie_graph_unlock();
-	return CUDA_SUCCESS;
+	return PARAMS(HOST, host, nodeParams);
 }
 
 CUresult
 genie_cuGraphEventRecordNodeGetEvent(CUgraphNode hNode, CUevent *event_out)
 {
-	CUresult status;
-	const struct genie_node *node =
-		node_of_kind(hNode, CU_GRAPH_NODE_TYPE_EVENT_RECORD, event_out, &status);
-
-	if (!node)
-		return status;
-	*event_out = node->payload.params.eventRecord.event;
-	genie_graph_unlock();
-	return CUDA_SUCCESS;
+	return PARAMS(EVENT_RECORD, eventRecord.event, event_out);
 }
 
 CUresult
 genie_cuGraphEventWaitNodeGetEvent(CUgraphNode hNode, CUevent *event_out)
 {
-	CUresult status;
-	const struct genie_node *node =
-		node_of_kind(hNode, CU_GRAPH_NODE_TYPE_WAIT_EVENT, event_out, &status);
-
-	if (!node)
-		return status;
-	*event_out = node->payload.params.eventWait.event;
-	genie_graph_unlock();
-	return CUDA_SUCCESS;
+	return PARAMS(WAIT_EVENT, eventWait.event, event_out);
 }
 
 CUresult
 genie_cuGraphBatchMemOpNodeGetParams(CUgraphNode hNode,
 				     CUDA_BATCH_MEM_OP_NODE_PARAMS *nodeParams_out)
 {
-	CUresult status;
-	const struct genie_node *node =
-		node_of_kind(hNode, CU_GRAPH_NODE_TYPE_BATCH_MEM_OP, nodeParams_out, &status);
-
-	if (!node)
-		return status;
-	memcpy(nodeParams_out, &node->payload.params.memOp, sizeof(*nodeParams_out));
-	genie_graph_unlock();
-	return CUDA_SUCCESS;
+	return PARAMS(BATCH_MEM_OP, memOp, nodeParams_out);
 }
 
 CUresult
 genie_cuGraphMemAllocNodeGetParams(CUgraphNode hNode, CUDA_MEM_ALLOC_NODE_PARAMS *params_out)
 {
-	CUresult status;
-	const struct genie_node *node =
-		node_of_kind(hNode, CU_GRAPH_NODE_TYPE_MEM_ALLOC, params_out, &status);
-
-	if (!node)
-		return status;
-	memcpy(params_out, &node->payload.params.alloc, sizeof(*params_out));
-	genie_graph_unlock();
-	return CUDA_SUCCESS;
+	return PARAMS(MEM_ALLOC, alloc, params_out);
 }
 
 CUresult
 genie_cuGraphMemFreeNodeGetParams(CUgraphNode hNode, CUdeviceptr *dptr_out)
 {
-	CUresult status;
-	const struct genie_node *node =
-		node_of_kind(hNode, CU_GRAPH_NODE_TYPE_MEM_FREE, dptr_out, &status);
-
-	if (!node)
-		return status;
-	*dptr_out = node->payload.params.free.dptr;
-	genie_graph_unlock();
-	return CUDA_SUCCESS;
+	return PARAMS(MEM_FREE, free.dptr, dptr_out);
 }
 
 CUresult
