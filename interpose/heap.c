@@ -1,4 +1,4 @@
-#include "interpose/heap.h"
+#include "interpose/heap_impl.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -89,395 +89,6 @@ block_remove(struct genie_block_list *list, struct genie_block *block)
 	block->next = block->prev = NULL;
 }
 
-static void
-span_append(struct genie_span_list *list, struct genie_span *span)
-{
-	span->next = NULL;
-	span->prev = list->tail;
-	if (list->tail != NULL)
-		list->tail->next = span;
-	else
-		list->head = span;
-	list->tail = span;
-}
-
-static void
-span_remove(struct genie_span_list *list, struct genie_span *span)
-{
-	if (span->prev != NULL)
-		span->prev->next = span->next;
-	else
-		list->head = span->next;
-	if (span->next != NULL)
-		span->next->prev = span->prev;
-	else
-		list->tail = span->prev;
-	span->next = span->prev = NULL;
-}
-
-/* ---- address space ---- */
-
-static uint64_t
-page_index(const struct genie_heap *heap, uint64_t addr)
-{
-	return (addr - heap->base) / GENIE_HEAP_PAGE;
-}
-
-static struct genie_span *
-page_span(const struct genie_heap *heap, uint64_t index)
-{
-	return atomic_load_explicit(&heap->pages[index], memory_order_acquire);
-}
-
-/* Points the pages of @span at it (or at nothing: @value NULL). Pairs with page_span(). */
-static void
-span_set_pages_locked(struct genie_heap *heap, const struct genie_span *span,
-		      struct genie_span *value)
-{
-	uint64_t first = page_index(heap, span->base);
-
-	for (uint64_t i = 0; i < span->size / GENIE_HEAP_PAGE; i++)
-		atomic_store_explicit(&heap->pages[first + i], value, memory_order_release);
-}
-
-/* @count free pages in [@from, @to), or UINT64_MAX. */
-static uint64_t
-pages_search_locked(const struct genie_heap *heap, uint64_t from, uint64_t to, uint64_t count)
-{
-	uint64_t run = 0, index = from;
-
-	while (index < to) {
-		const struct genie_span *span = page_span(heap, index);
-
-		if (span != NULL) {
-			index = page_index(heap, span->base + span->size);
-			run = 0;
-			continue;
-		}
-		index++;
-		if (++run == count)
-			return index - count;
-	}
-	return UINT64_MAX;
-}
-
-/*
- * Addresses for @count pages. The search goes round the window instead of taking the lowest: there
- * is far more address space than memory, so it nearly always succeeds at once, and addresses that
- * were just unmapped rest for a while.
- */
-static uint64_t
-pages_find_locked(struct genie_heap *heap, uint64_t count)
-{
-	uint64_t total = heap->size / GENIE_HEAP_PAGE;
-	uint64_t index = pages_search_locked(heap, heap->cursor, total, count);
-
-	if (index == UINT64_MAX)
-		index = pages_search_locked(heap, 0, total, count);
-	if (index != UINT64_MAX)
-		heap->cursor = index + count;
-	if (heap->high < heap->cursor)
-		heap->high = heap->cursor;
-	return index;
-}
-
-/* ---- spans ---- */
-
-static struct genie_span *
-span_new_locked(struct genie_heap *heap)
-{
-	struct genie_span *span = heap->spare;
-
-	if (span != NULL) {
-		heap->spare = span->next;
-		span->next = NULL;
-		return span;
-	}
-	span = calloc(1, sizeof(*span));
-	if (span != NULL) {
-		span->all_next = heap->all;
-		heap->all = span;
-	}
-	return span;
-}
-
-static void
-span_put_locked(struct genie_heap *heap, struct genie_span *span)
-{
-	span->state = GENIE_SPAN_BUSY;
-	span->next = heap->spare;
-	heap->spare = span;
-}
-
-/*
- * Room for @count blocks (at most 4096: a page of 512-byte slots). An array that is too small is
- * replaced but stays allocated, because a lookup may hold a pointer to it; arrays double, so that
- * what is kept is less than what is used.
- */
-static int
-span_reserve_blocks(struct genie_span *span, uint32_t count)
-{
-	struct genie_block *blocks;
-	uint32_t capacity = span->capacity != 0 ? span->capacity : 1;
-
-	if (count <= span->capacity)
-		return 0;
-	while (capacity < count)
-		capacity *= 2;
-	blocks = calloc(capacity, sizeof(*blocks));
-	if (blocks == NULL)
-		return -ENOMEM;
-	span->arrays[span->array_count++] = blocks;
-	for (uint32_t i = 0; i < capacity; i++)
-		blocks[i].span = span;
-	atomic_store_explicit(&span->blocks, blocks, memory_order_release);
-	span->capacity = capacity;
-	return 0;
-}
-
-static struct genie_block *
-span_block(const struct genie_span *span, uint32_t index)
-{
-	return &atomic_load_explicit(&span->blocks, memory_order_acquire)[index];
-}
-
-/* The best cached span for @size: the smallest that wastes at most an eighth, oldest of equals. */
-static struct genie_span *
-cache_take_locked(struct genie_heap *heap, uint64_t size)
-{
-	struct genie_span *best = NULL;
-
-	for (struct genie_span *span = heap->cache.head; span != NULL; span = span->next) {
-		if (span->size < size || span->size > size + size / 8)
-			continue;
-		if (best == NULL || span->size < best->size)
-			best = span;
-		if (best->size == size)
-			break;
-	}
-	if (best != NULL) {
-		span_remove(&heap->cache, best);
-		heap->cache_count--;
-		heap->cache_bytes -= best->size;
-		best->state = GENIE_SPAN_BUSY;
-	}
-	return best;
-}
-
-/* Takes the oldest cached span out, for unmapping. */
-static struct genie_span *
-cache_evict_locked(struct genie_heap *heap)
-{
-	struct genie_span *span = heap->cache.head;
-
-	if (span != NULL) {
-		span_remove(&heap->cache, span);
-		heap->cache_count--;
-		heap->cache_bytes -= span->size;
-		span->state = GENIE_SPAN_BUSY;
-	}
-	return span;
-}
-
-/* Puts a span of which nothing is used into the cache. */
-static void
-cache_put_locked(struct genie_heap *heap, struct genie_span *span)
-{
-	span->state = GENIE_SPAN_CACHED;
-	span_append(&heap->cache, span);
-	heap->cache_count++;
-	heap->cache_bytes += span->size;
-}
-
-/* Unmaps @span. Its addresses are free only afterwards, so that nobody maps them before. */
-static void
-span_unmap(struct genie_heap *heap, struct genie_span *span)
-{
-	heap->ops->unmap(heap->data, span->base, span->size);
-	pthread_mutex_lock(&heap->lock);
-	heap->mapped -= span->size;
-	span_set_pages_locked(heap, span, NULL);
-	span_put_locked(heap, span);
-	pthread_mutex_unlock(&heap->lock);
-}
-
-static void class_release_locked(struct genie_heap *heap, struct genie_heap_class *class,
-				 struct genie_span *span);
-
-/* A span of @class of which no slot is used, or NULL. */
-static struct genie_span *
-class_empty_locked(const struct genie_heap_class *class)
-{
-	if (class->empty == 0)
-		return NULL;
-	for (struct genie_span *span = class->fresh.head; span != NULL; span = span->next) {
-		if (span->used == 0)
-			return span;
-	}
-	for (struct genie_block *block = class->freed.head; block != NULL; block = block->next) {
-		if (block->span->used == 0)
-			return block->span;
-	}
-	return NULL;
-}
-
-/* Moves the empty spans that the size classes keep for themselves into the cache. */
-static void
-classes_release_locked(struct genie_heap *heap)
-{
-	for (unsigned int i = 0; i < GENIE_HEAP_CLASSES; i++) {
-		struct genie_span *span;
-
-		while ((span = class_empty_locked(&heap->classes[i])) != NULL)
-			class_release_locked(heap, &heap->classes[i], span);
-	}
-}
-
-/* @size bytes are unmapped, or about to be. */
-static void
-credit_return_locked(struct genie_heap *heap, uint64_t size)
-{
-	/* As the worker does (remote/credit.h): of much, the rest is for others. */
-	heap->credit += size;
-	if (heap->credit > GENIE_CREDIT_MAX)
-		heap->credit = GENIE_CREDIT_MAX;
-}
-
-/* Unmaps what the cache holds beyond its bounds. */
-static void
-cache_shrink(struct genie_heap *heap, uint64_t bytes, uint32_t count)
-{
-	for (;;) {
-		struct genie_span *span = NULL;
-
-		pthread_mutex_lock(&heap->lock);
-		if (heap->cache_bytes > bytes || heap->cache_count > count) {
-			span = cache_evict_locked(heap);
-			credit_return_locked(heap, span->size);
-		}
-		pthread_mutex_unlock(&heap->lock);
-		if (span == NULL)
-			return;
-		span_unmap(heap, span);
-	}
-}
-
-/* Unmaps spans that nothing uses, of @size bytes or all there are. False: there were none. */
-static bool
-cache_give_up(struct genie_heap *heap, uint64_t size)
-{
-	uint64_t given = 0;
-
-	while (given < size) {
-		struct genie_span *span;
-
-		pthread_mutex_lock(&heap->lock);
-		if (heap->cache.head == NULL)
-			classes_release_locked(heap);
-		span = cache_evict_locked(heap);
-		if (span != NULL)
-			credit_return_locked(heap, span->size);
-		pthread_mutex_unlock(&heap->lock);
-		if (span == NULL)
-			break;
-		given += span->size;
-		span_unmap(heap, span);
-	}
-	return given != 0;
-}
-
-/* Spends @size bytes of credit: what there is, then what is granted, then what the cache holds. */
-int
-genie_heap_credit_take(struct genie_heap *heap, uint64_t size)
-{
-	for (;;) {
-		uint64_t missing, granted;
-		bool enough;
-
-		pthread_mutex_lock(&heap->lock);
-		enough = heap->credit >= size;
-		missing = size - heap->credit;
-		if (enough)
-			heap->credit -= size;
-		pthread_mutex_unlock(&heap->lock);
-		if (enough)
-			return 0;
-		granted = heap->ops->credit(heap->data, missing);
-		pthread_mutex_lock(&heap->lock);
-		heap->credit += granted;
-		pthread_mutex_unlock(&heap->lock);
-		if (granted == 0 && !cache_give_up(heap, missing))
-			return -ENOMEM;
-	}
-}
-
-void
-genie_heap_credit_give(struct genie_heap *heap, uint64_t size)
-{
-	pthread_mutex_lock(&heap->lock);
-	credit_return_locked(heap, size);
-	pthread_mutex_unlock(&heap->lock);
-}
-
-/* A fresh mapping of @size bytes, not yet in any list. */
-static int
-span_map(struct genie_heap *heap, uint64_t size, struct genie_span **ret_span)
-{
-	struct genie_span *span;
-	uint64_t index;
-	int error;
-
-	error = genie_heap_credit_take(heap, size);
-	if (error != 0)
-		return error;
-	pthread_mutex_lock(&heap->lock);
-	span = span_new_locked(heap);
-	index = span != NULL ? pages_find_locked(heap, size / GENIE_HEAP_PAGE) : UINT64_MAX;
-	if (index == UINT64_MAX) {
-		heap->credit += size;
-		if (span != NULL)
-			span_put_locked(heap, span);
-		pthread_mutex_unlock(&heap->lock);
-		return -ENOMEM;
-	}
-	span->base = heap->base + index * GENIE_HEAP_PAGE;
-	span->size = size;
-	span->state = GENIE_SPAN_BUSY;
-	span->freed = span->freed_stream = 0;
-	span_set_pages_locked(heap, span, span);
-	heap->mapped += size;
-	pthread_mutex_unlock(&heap->lock);
-
-	error = heap->ops->map(heap->data, span->base, size);
-	if (error == 0) {
-		*ret_span = span;
-		return 0;
-	}
-	pthread_mutex_lock(&heap->lock);
-	heap->credit += size;
-	heap->mapped -= size;
-	span_set_pages_locked(heap, span, NULL);
-	span_put_locked(heap, span);
-	pthread_mutex_unlock(&heap->lock);
-	return error;
-}
-
-/* A span of at least @size bytes that nothing uses: from the cache, or mapped. Of a cached one,
- * freed and freed_stream say what it must be ordered after. */
-static int
-span_get(struct genie_heap *heap, uint64_t size, struct genie_span **ret_span)
-{
-	struct genie_span *span;
-
-	pthread_mutex_lock(&heap->lock);
-	span = cache_take_locked(heap, size);
-	pthread_mutex_unlock(&heap->lock);
-	if (span == NULL)
-		return span_map(heap, size, ret_span);
-	*ret_span = span;
-	return 0;
-}
-
 /* ---- blocks ---- */
 
 static bool
@@ -511,22 +122,22 @@ alloc_large(struct genie_heap *heap, uint64_t size, const struct genie_block_inf
 
 	if (rounded < size || rounded > heap->size)
 		return -ENOMEM;
-	error = span_get(heap, rounded, &span);
+	error = genie_span_get(heap, rounded, &span);
 	if (error != 0)
 		return error;
-	error = span_reserve_blocks(span, 1);
+	error = genie_span_reserve_blocks(span, 1);
 	if (error == 0 && needs_order(heap, span->freed, span->freed_stream, stream))
 		error = heap->ops->order(heap->data, span->freed);
 	pthread_mutex_lock(&heap->lock);
 	if (error != 0) {
-		cache_put_locked(heap, span);
+		genie_span_cache_locked(heap, span);
 	} else {
 		atomic_store_explicit(&span->slot_size, 0, memory_order_release);
 		span->slots = span->used = 1;
 		span->fresh = 0;
 		span->state = GENIE_SPAN_LARGE;
 		heap->live += span->size;
-		block_publish_locked(heap, span_block(span, 0), span->base, size, info);
+		block_publish_locked(heap, genie_span_block(span, 0), span->base, size, info);
 		*ret_addr = span->base;
 	}
 	pthread_mutex_unlock(&heap->lock);
@@ -542,22 +153,22 @@ class_grow(struct genie_heap *heap, unsigned int index)
 	struct genie_span *span;
 	int error;
 
-	error = span_get(heap, GENIE_HEAP_PAGE, &span);
+	error = genie_span_get(heap, GENIE_HEAP_PAGE, &span);
 	if (error != 0)
 		return error;
-	error = span_reserve_blocks(span, slots);
+	error = genie_span_reserve_blocks(span, slots);
 	/* Its slots are for any use from here on, so the stream of the free excuses nothing. */
 	if (error == 0 && needs_order(heap, span->freed, 0, 0))
 		error = heap->ops->order(heap->data, span->freed);
 	pthread_mutex_lock(&heap->lock);
 	if (error != 0) {
-		cache_put_locked(heap, span);
+		genie_span_cache_locked(heap, span);
 	} else {
 		atomic_store_explicit(&span->slot_size, slot_size, memory_order_release);
 		span->slots = span->fresh = slots;
 		span->used = 0;
 		span->state = GENIE_SPAN_SMALL;
-		span_append(&heap->classes[index].fresh, span);
+		genie_span_append(&heap->classes[index].fresh, span);
 		heap->classes[index].empty++;
 	}
 	pthread_mutex_unlock(&heap->lock);
@@ -580,9 +191,9 @@ class_take_locked(struct genie_heap *heap, struct genie_heap_class *class, uint6
 		if (order)
 			*ret_order = block->freed;
 	} else if (span != NULL) {
-		block = span_block(span, span->slots - span->fresh);
+		block = genie_span_block(span, span->slots - span->fresh);
 		if (--span->fresh == 0)
-			span_remove(&class->fresh, span);
+			genie_span_remove(&class->fresh, span);
 	} else {
 		return NULL;
 	}
@@ -595,7 +206,7 @@ static uint64_t
 block_addr(const struct genie_block *block)
 {
 	const struct genie_span *span = block->span;
-	uint64_t index = (uint64_t)(block - span_block(span, 0));
+	uint64_t index = (uint64_t)(block - genie_span_block(span, 0));
 
 	return span->base + index * atomic_load_explicit(&span->slot_size, memory_order_relaxed);
 }
@@ -661,7 +272,7 @@ block_at(const struct genie_heap *heap, uint64_t addr)
 
 	if (addr < heap->base || addr - heap->base >= heap->size)
 		return NULL;
-	span = page_span(heap, page_index(heap, addr));
+	span = genie_heap_page_span(heap, genie_heap_page_index(heap, addr));
 	if (span == NULL)
 		return NULL;
 	/* In this order: an array is at least as long as any slot size before it needed. */
@@ -677,6 +288,8 @@ block_at(const struct genie_heap *heap, uint64_t addr)
 	return &blocks[index];
 }
 
+/* ---- size classes, when a span is given back ---- */
+
 /* Takes an empty span of a class apart and puts it into the cache. */
 static void
 class_release_locked(struct genie_heap *heap, struct genie_heap_class *class,
@@ -685,7 +298,7 @@ class_release_locked(struct genie_heap *heap, struct genie_heap_class *class,
 	uint64_t freed = 0;
 
 	for (uint32_t i = 0; i < span->slots - span->fresh; i++) {
-		struct genie_block *block = span_block(span, i);
+		struct genie_block *block = genie_span_block(span, i);
 
 		if (block->freed > freed)
 			freed = block->freed;
@@ -693,11 +306,39 @@ class_release_locked(struct genie_heap *heap, struct genie_heap_class *class,
 		block->freed = 0;
 	}
 	if (span->fresh != 0)
-		span_remove(&class->fresh, span);
+		genie_span_remove(&class->fresh, span);
 	span->freed = freed;
 	span->freed_stream = 0;
 	class->empty--;
-	cache_put_locked(heap, span);
+	genie_span_cache_locked(heap, span);
+}
+
+/* A span of @class of which no slot is used, or NULL. */
+static struct genie_span *
+class_empty_locked(const struct genie_heap_class *class)
+{
+	if (class->empty == 0)
+		return NULL;
+	for (struct genie_span *span = class->fresh.head; span != NULL; span = span->next) {
+		if (span->used == 0)
+			return span;
+	}
+	for (struct genie_block *block = class->freed.head; block != NULL; block = block->next) {
+		if (block->span->used == 0)
+			return block->span;
+	}
+	return NULL;
+}
+
+void
+genie_heap_classes_release_locked(struct genie_heap *heap)
+{
+	for (unsigned int i = 0; i < GENIE_HEAP_CLASSES; i++) {
+		struct genie_span *span;
+
+		while ((span = class_empty_locked(&heap->classes[i])) != NULL)
+			class_release_locked(heap, &heap->classes[i], span);
+	}
 }
 
 static void
@@ -741,14 +382,14 @@ genie_heap_free(struct genie_heap *heap, uint64_t addr, uint64_t stream,
 			heap->live -= span->size;
 			span->freed = now;
 			span->freed_stream = stream;
-			cache_put_locked(heap, span);
+			genie_span_cache_locked(heap, span);
 		}
 		shrink = heap->cache_bytes > heap->cache_max ||
 			 heap->cache_count > GENIE_HEAP_CACHE_MAX;
 	}
 	pthread_mutex_unlock(&heap->lock);
 	if (shrink)
-		cache_shrink(heap, heap->cache_max, GENIE_HEAP_CACHE_MAX);
+		genie_span_cache_shrink(heap, heap->cache_max, GENIE_HEAP_CACHE_MAX);
 	return result;
 }
 
@@ -789,9 +430,9 @@ genie_heap_trim(struct genie_heap *heap, uint64_t keep)
 {
 	pthread_mutex_lock(&heap->lock);
 	if (heap->mapped - heap->live > keep)
-		classes_release_locked(heap);
+		genie_heap_classes_release_locked(heap);
 	pthread_mutex_unlock(&heap->lock);
-	cache_shrink(heap, keep, UINT32_MAX);
+	genie_span_cache_shrink(heap, keep, UINT32_MAX);
 }
 
 /* Copies what is known about block @slot of the span at page @index, if it is live; *@ret_next is
@@ -806,14 +447,14 @@ each_look(struct genie_heap *heap, uint64_t index, uint32_t slot, uint64_t *ret_
 	*ret_next = index + 1;
 	*ret_slots = 0;
 	pthread_mutex_lock(&heap->lock);
-	span = index < heap->high ? page_span(heap, index) : NULL;
+	span = index < heap->high ? genie_heap_page_span(heap, index) : NULL;
 	if (span != NULL) {
-		*ret_next = page_index(heap, span->base + span->size);
+		*ret_next = genie_heap_page_index(heap, span->base + span->size);
 		if (span->state == GENIE_SPAN_SMALL || span->state == GENIE_SPAN_LARGE)
 			*ret_slots = span->slots - span->fresh;
-		live = slot < *ret_slots && span_block(span, slot)->size != 0;
+		live = slot < *ret_slots && genie_span_block(span, slot)->size != 0;
 		if (live)
-			*ret_info = span_block(span, slot)->info;
+			*ret_info = genie_span_block(span, slot)->info;
 	}
 	pthread_mutex_unlock(&heap->lock);
 	return live;
@@ -840,15 +481,6 @@ genie_heap_each(struct genie_heap *heap,
 	}
 }
 
-/* With all arrays it ever had. */
-static void
-span_free(struct genie_span *span)
-{
-	for (uint32_t i = 0; i < span->array_count; i++)
-		free(span->arrays[i]);
-	free(span);
-}
-
 void
 genie_heap_fini(struct genie_heap *heap)
 {
@@ -858,7 +490,7 @@ genie_heap_fini(struct genie_heap *heap)
 		return;
 	for (span = heap->all; span != NULL; span = next) {
 		next = span->all_next;
-		span_free(span);
+		genie_span_free(span);
 	}
 	pthread_mutex_destroy(&heap->lock);
 	munmap(heap->pages, heap->size / GENIE_HEAP_PAGE * sizeof(*heap->pages));
