@@ -247,8 +247,12 @@ struct genie_exec {
 	size_t user_count;
 	uint64_t stream;       /* token: of its last launch, 0 = never launched */
 	struct genie_ctx *ctx; /* and of that, the context */
+	/* What kernels, and so the program, call it by; 0: they cannot launch it. */
+	uint64_t launch_handle;
+	struct genie_exec *next_launchable;
 };
 struct genie_exec *genie_exec_get(CUgraphExec handle);
+/* As commands name it; the program may have another name for it (launch_handle). */
 static inline CUgraphExec
 genie_exec_handle(const struct genie_exec *exec)
 {

@@ -18,7 +18,7 @@ node_belongs(const struct genie_exec *exec, const struct genie_node *node)
 }
 
 static CUresult
-exec_set(CUgraphExec exec_token, CUgraphNode handle, CUresult made, struct genie_payload *payload)
+exec_set(CUgraphExec exec_handle, CUgraphNode handle, CUresult made, struct genie_payload *payload)
 {
 	struct genie_garbage *garbage = NULL;
 	CUresult status = made;
@@ -28,7 +28,7 @@ exec_set(CUgraphExec exec_token, CUgraphNode handle, CUresult made, struct genie
 	if (status != CUDA_SUCCESS)
 		return status;
 	genie_graph_take();
-	exec = genie_exec_get(exec_token);
+	exec = genie_exec_get(exec_handle);
 	node = genie_node_get(handle);
 	if (!exec || !node || !node_belongs(exec, node))
 		status = CUDA_ERROR_INVALID_VALUE;
@@ -289,11 +289,10 @@ exec_allocates(const struct genie_exec *exec)
 }
 
 static CUresult
-update(CUgraphExec exec_token, CUgraph handle, CUgraphExecUpdateResultInfo *info)
+update(CUgraphExec exec_handle, CUgraph handle, CUgraphExecUpdateResultInfo *info)
 {
 	int result = CU_GRAPH_EXEC_UPDATE_SUCCESS;
-	struct genie_args_genieGraphUpdate args = {.exec = exec_token,
-						   .graph = handle,
+	struct genie_args_genieGraphUpdate args = {.graph = handle,
 						   .error_node = &info->errorNode,
 						   .error_from = &info->errorFromNode,
 						   .result = &result};
@@ -304,7 +303,7 @@ update(CUgraphExec exec_token, CUgraph handle, CUgraphExecUpdateResultInfo *info
 
 	*info = (CUgraphExecUpdateResultInfo){.result = CU_GRAPH_EXEC_UPDATE_SUCCESS};
 	genie_graph_take();
-	exec = genie_exec_get(exec_token);
+	exec = genie_exec_get(exec_handle);
 	graph = genie_graph_get(handle);
 	status = exec && graph && !graph->captures && !graph->owner ? CUDA_SUCCESS
 								    : CUDA_ERROR_INVALID_VALUE;
@@ -314,6 +313,8 @@ update(CUgraphExec exec_token, CUgraph handle, CUgraphExecUpdateResultInfo *info
 		result = CU_GRAPH_EXEC_UPDATE_ERROR_NOT_SUPPORTED;
 		status = CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE;
 	}
+	if (status == CUDA_SUCCESS)
+		args.exec = genie_exec_handle(exec);
 	genie_graph_unlock();
 	if (status == CUDA_SUCCESS)
 		status = genie_call(GENIE_OP_genieGraphUpdate, &args);
@@ -324,7 +325,7 @@ update(CUgraphExec exec_token, CUgraph handle, CUgraphExecUpdateResultInfo *info
 		return status;
 	}
 	genie_graph_take();
-	exec = genie_exec_get(exec_token);
+	exec = genie_exec_get(exec_handle);
 	graph = genie_graph_get(handle);
 	if (exec && graph && !graph->memory) {
 		garbage = genie_exec_retire_locked(exec, 0);

@@ -11,12 +11,62 @@
 #include "interpose/graph.h"
 #include "interpose/hostfunc.h"
 #include "interpose/mirror.h"
-#include "interpose/refuse.h"
+
+/*
+ * Graphs that kernels launch: a program passes the handle on to them, so it has the device's own
+ * for its name instead of a token. Guards the list.
+ */
+static pthread_mutex_t launchables_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct genie_exec *_Atomic launchables;
+
+static struct genie_exec *
+launchable_get(uint64_t handle)
+{
+	struct genie_exec *exec;
+
+	/* relaxed: who was given such a handle knows that the list is not empty */
+	if (!atomic_load_explicit(&launchables, memory_order_relaxed))
+		return NULL;
+	pthread_mutex_lock(&launchables_lock);
+	exec = atomic_load_explicit(&launchables, memory_order_relaxed);
+	while (exec && exec->launch_handle != handle)
+		exec = exec->next_launchable;
+	pthread_mutex_unlock(&launchables_lock);
+	return exec;
+}
+
+static void
+launchable_add(struct genie_exec *exec, uint64_t handle)
+{
+	pthread_mutex_lock(&launchables_lock);
+	exec->launch_handle = handle;
+	exec->next_launchable = atomic_load_explicit(&launchables, memory_order_relaxed);
+	atomic_store_explicit(&launchables, exec, memory_order_relaxed);
+	pthread_mutex_unlock(&launchables_lock);
+}
+
+static void
+launchable_remove(const struct genie_exec *exec)
+{
+	struct genie_exec *at;
+
+	pthread_mutex_lock(&launchables_lock);
+	at = atomic_load_explicit(&launchables, memory_order_relaxed);
+	if (at == exec)
+		atomic_store_explicit(&launchables, exec->next_launchable, memory_order_relaxed);
+	for (; at; at = at->next_launchable)
+		if (at->next_launchable == exec)
+			at->next_launchable = exec->next_launchable;
+	pthread_mutex_unlock(&launchables_lock);
+}
 
 struct genie_exec *
 genie_exec_get(CUgraphExec handle)
 {
-	return genie_object_get(GENIE_KIND_GRAPHEXEC, (uint64_t)(uintptr_t)handle);
+	uint64_t name = (uint64_t)(uintptr_t)handle;
+	struct genie_exec *exec = genie_object_get(GENIE_KIND_GRAPHEXEC, name);
+
+	return exec ? exec : launchable_get(name);
 }
 
 /* ---- what it holds ---- */
@@ -267,6 +317,8 @@ exec_free_locked(struct genie_exec *exec)
 	}
 	if (exec->graph)
 		exec->graph->execs--;
+	if (exec->launch_handle)
+		launchable_remove(exec);
 	free(exec->disabled);
 	genie_object_free(exec);
 	return item;
@@ -275,7 +327,7 @@ exec_free_locked(struct genie_exec *exec)
 CUresult
 genie_cuGraphExecDestroy(CUgraphExec hGraphExec)
 {
-	struct genie_args_cuGraphExecDestroy args = {.hGraphExec = hGraphExec};
+	struct genie_args_cuGraphExecDestroy args = {0};
 	CUresult status = CUDA_ERROR_INVALID_VALUE;
 	struct genie_garbage *item = NULL;
 	struct genie_exec *exec;
@@ -284,6 +336,7 @@ genie_cuGraphExecDestroy(CUgraphExec hGraphExec)
 	garbage_collect_locked();
 	exec = genie_exec_get(hGraphExec);
 	if (exec) {
+		args.hGraphExec = genie_exec_handle(exec);
 		status = genie_call_ctx(GENIE_OP_cuGraphExecDestroy, &args, genie_ctx_current(),
 					NULL);
 		item = exec_free_locked(exec);
@@ -318,9 +371,6 @@ instantiate_check(const struct genie_graph *graph, unsigned long long flags)
 	/* one at a time: its memory and its conditions are the graph's */
 	if (graph->execs && (graph->memory || graph->conditional))
 		return CUDA_ERROR_INVALID_VALUE;
-	if (flags & CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH)
-		return genie_refuse("cuGraphInstantiate for launches from kernels",
-				    "the handle that a kernel needs exists on the server only");
 	return CUDA_SUCCESS;
 }
 
@@ -328,6 +378,7 @@ instantiate_check(const struct genie_graph *graph, unsigned long long flags)
 struct instantiated {
 	CUgraphNode error_node;
 	int result;
+	unsigned long long launch_handle;
 };
 
 static CUresult
@@ -337,7 +388,8 @@ instantiate(CUgraphExec *ret_exec, CUgraph handle, unsigned long long flags, CUs
 	struct genie_args_genieGraphInstantiate args = {.graph = handle,
 							.flags = flags,
 							.error_node = &ret->error_node,
-							.result = &ret->result};
+							.result = &ret->result,
+							.launch_handle = &ret->launch_handle};
 	struct genie_stream *stream = NULL;
 	struct genie_exec *exec = NULL;
 	struct genie_graph *graph;
@@ -375,6 +427,10 @@ instantiate(CUgraphExec *ret_exec, CUgraph handle, unsigned long long flags, CUs
 		status = genie_call(GENIE_OP_genieGraphInstantiate, &args);
 	if (status == CUDA_SUCCESS) {
 		*ret_exec = args.exec;
+		if (flags & CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH && ret->launch_handle) {
+			launchable_add(exec, ret->launch_handle);
+			*ret_exec = (CUgraphExec)(uintptr_t)ret->launch_handle;
+		}
 		return status;
 	}
 	genie_graph_take();
@@ -447,18 +503,20 @@ genie_cuGraphExecGetFlags(CUgraphExec hGraphExec, cuuint64_t *flags)
 CUresult
 genie_cuGraphUpload(CUgraphExec hGraphExec, CUstream hStream)
 {
-	struct genie_args_cuGraphUpload args = {.hGraph = hGraphExec};
 	struct genie_stream *stream = genie_stream_get(hStream);
+	const struct genie_exec *exec = genie_exec_get(hGraphExec);
+	struct genie_args_cuGraphUpload args = {0};
 	uint64_t ticket = 0;
 	CUresult status;
 
 	if (!stream)
 		return genie_stream_missing();
-	if (!genie_exec_get(hGraphExec))
+	if (!exec)
 		return CUDA_ERROR_INVALID_VALUE;
 	status = genie_capture_refuse(stream);
 	if (status != CUDA_SUCCESS)
 		return status;
+	args.hGraph = genie_exec_handle(exec);
 	args.hStream = genie_stream_wire(stream);
 	status = genie_call_ctx(GENIE_OP_cuGraphUpload, &args, stream->object.ctx, &ticket);
 	if (status != CUDA_SUCCESS)
@@ -500,7 +558,7 @@ launch_prepare_locked(struct genie_exec *exec, struct genie_stream *stream, bool
 CUresult
 genie_cuGraphLaunch(CUgraphExec hGraphExec, CUstream hStream)
 {
-	struct genie_args_cuGraphLaunch args = {.hGraph = hGraphExec};
+	struct genie_args_cuGraphLaunch args = {0};
 	struct genie_stream *stream = genie_stream_get(hStream);
 	struct genie_args_genieMemFence fence_args = {0};
 	struct genie_exec *exec;
@@ -524,6 +582,7 @@ genie_cuGraphLaunch(CUgraphExec hGraphExec, CUstream hStream)
 	if (status == CUDA_SUCCESS && fence)
 		status = genie_call_ctx(GENIE_OP_genieMemFence, &fence_args, NULL, NULL);
 	if (status == CUDA_SUCCESS) {
+		args.hGraph = genie_exec_handle(exec);
 		args.hStream = genie_stream_wire(stream);
 		status = genie_call_ctx(GENIE_OP_cuGraphLaunch, &args, stream->object.ctx, &ticket);
 	}

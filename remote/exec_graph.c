@@ -662,6 +662,7 @@ genie_exec_genieGraphInstantiate(struct genie_session *session,
 
 	*args->error_node = NULL;
 	*args->result = CUDA_GRAPH_INSTANTIATE_ERROR;
+	*args->launch_handle = 0;
 	if (args->flags & CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD) {
 		stream = genie_stream_use(session, (uint64_t)(uintptr_t)args->stream);
 		if (!stream)
@@ -678,6 +679,8 @@ genie_exec_genieGraphInstantiate(struct genie_session *session,
 		return status;
 	}
 	*args->result = CUDA_GRAPH_INSTANTIATE_SUCCESS;
+	if (args->flags & CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH)
+		*args->launch_handle = (uint64_t)(uintptr_t)exec;
 	return (CUresult)genie_session_bind(session, GENIE_KIND_GRAPHEXEC,
 					    (uint64_t)(uintptr_t)args->exec, exec);
 }

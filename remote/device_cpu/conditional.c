@@ -206,7 +206,7 @@ assign(const struct genie_cpu_graph *graph)
 }
 
 CUresult
-genie_cpu_graph_launch(struct genie_cpu_graph *graph, struct genie_cpu_context *ctx)
+genie_cpu_graph_start(struct genie_cpu_graph *graph, struct genie_cpu_context *ctx)
 {
 	assign(graph);
 	return genie_cpu_graph_run(graph, ctx);

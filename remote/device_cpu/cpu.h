@@ -406,6 +406,8 @@ CUresult genie_cpu_graph_clone(const struct genie_cpu_graph *graph,
 /* Runs all nodes in an order their dependencies allow. */
 CUresult genie_cpu_graph_run(struct genie_cpu_graph *graph, struct genie_cpu_context *ctx);
 /* The same as one launch: conditions begin with their defaults. */
+CUresult genie_cpu_graph_start(struct genie_cpu_graph *graph, struct genie_cpu_context *ctx);
+/* And what its kernels launch (launchable.c). */
 CUresult genie_cpu_graph_launch(struct genie_cpu_graph *graph, struct genie_cpu_context *ctx);
 CUresult genie_cpu_conditional_run(const struct genie_cpu_op *op);
 CUresult genie_cpu_conditional_copy(struct genie_cpu_op *copy, const struct genie_cpu_op *op);

@@ -102,7 +102,8 @@ cpu_cuGraphInstantiateWithFlags(CUgraphExec *ret_exec, CUgraph handle, unsigned 
 
 	if (!graph || !ret_exec)
 		return CUDA_ERROR_INVALID_VALUE;
-	if (flags & CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH)
+	if (flags & CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH &&
+	    !genie_cpu_launchable_allows(graph))
 		return CUDA_ERROR_NOT_SUPPORTED;
 	exec = calloc(1, sizeof(*exec));
 	if (!exec)
@@ -117,6 +118,10 @@ cpu_cuGraphInstantiateWithFlags(CUgraphExec *ret_exec, CUgraph handle, unsigned 
 	}
 	exec->magic = GENIE_CPU_EXEC;
 	exec->flags = flags;
+	if (flags & CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH)
+		genie_cpu_launchable_add(exec);
+	if (flags & CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD)
+		genie_cpu_launchable_upload(exec);
 	*ret_exec = (CUgraphExec)exec;
 	return CUDA_SUCCESS;
 }
@@ -131,8 +136,11 @@ cpu_cuGraphInstantiateWithParams(CUgraphExec *ret_exec, CUgraph graph,
 		return CUDA_ERROR_INVALID_VALUE;
 	status = cpu_cuGraphInstantiateWithFlags(ret_exec, graph, params->flags);
 	params->hErrNode_out = NULL;
-	params->result_out = status == CUDA_SUCCESS ? CUDA_GRAPH_INSTANTIATE_SUCCESS
-						    : CUDA_GRAPH_INSTANTIATE_INVALID_STRUCTURE;
+	params->result_out = CUDA_GRAPH_INSTANTIATE_SUCCESS;
+	if (status == CUDA_ERROR_NOT_SUPPORTED)
+		params->result_out = CUDA_GRAPH_INSTANTIATE_NODE_OPERATION_NOT_SUPPORTED;
+	else if (status != CUDA_SUCCESS)
+		params->result_out = CUDA_GRAPH_INSTANTIATE_INVALID_STRUCTURE;
 	return status;
 }
 
@@ -154,6 +162,7 @@ cpu_cuGraphExecDestroy(CUgraphExec handle)
 
 	if (!exec)
 		return CUDA_ERROR_INVALID_VALUE;
+	genie_cpu_launchable_remove(exec);
 	exec->magic = 0;
 	genie_cpu_graph_unref(exec->graph);
 	free(exec);
@@ -174,11 +183,16 @@ cpu_cuGraphExecGetFlags(CUgraphExec handle, cuuint64_t *flags)
 static CUresult
 cpu_cuGraphUpload(CUgraphExec handle, CUstream stream_handle)
 {
+	struct genie_cpu_exec *exec = genie_cpu_exec_get(handle);
 	struct genie_cpu_stream *stream;
+	CUresult status;
 
-	if (!genie_cpu_exec_get(handle))
+	if (!exec)
 		return CUDA_ERROR_INVALID_VALUE;
-	return genie_cpu_stream_get(stream_handle, &stream);
+	status = genie_cpu_stream_get(stream_handle, &stream);
+	if (status == CUDA_SUCCESS)
+		genie_cpu_launchable_upload(exec);
+	return status;
 }
 
 static CUresult
@@ -429,8 +443,7 @@ cpu_cuGraphExecUpdate_v2(CUgraphExec exec_handle, CUgraph handle, CUgraphExecUpd
 		clone->nodes[i]->origin = exec->graph->nodes[i]->origin;
 		clone->nodes[i]->enabled = exec->graph->nodes[i]->enabled;
 	}
-	genie_cpu_graph_unref(exec->graph);
-	exec->graph = clone;
+	genie_cpu_launchable_change(exec, clone);
 	return CUDA_SUCCESS;
 }
 

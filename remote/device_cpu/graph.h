@@ -35,12 +35,17 @@ struct genie_cpu_graph {
 	struct genie_cpu_node **nodes; /* in the order they were added */
 	size_t count, capacity;
 	size_t *order; /* indices, sorted by dependency; NULL: not known */
+	/* The handle by which kernels launch the executable graph that it is of, or 0. */
+	uint64_t launchable;
 };
 
 struct genie_cpu_exec {
 	uint32_t magic;
 	unsigned long long flags;
 	struct genie_cpu_graph *graph; /* its own clone: nodes keep their indices */
+	/* launchable.c's, under its lock */
+	struct genie_cpu_exec *next_launchable;
+	bool uploaded, queued, running;
 };
 
 /* NULL: not such an object. */
@@ -81,5 +86,20 @@ CUresult genie_cpu_op_from_conditional(struct genie_cpu_op *ret_op,
 CUresult genie_cpu_op_from_node(struct genie_cpu_op *ret_op, const CUgraphNodeParams *params);
 /* Frees what one of the above allocated. */
 void genie_cpu_op_release(struct genie_cpu_op *op);
+
+/* ---- launchable.c: executable graphs that kernels may launch ---- */
+
+/* Has the graph only nodes that such a graph may have? */
+bool genie_cpu_launchable_allows(const struct genie_cpu_graph *graph);
+void genie_cpu_launchable_add(struct genie_cpu_exec *exec);
+void genie_cpu_launchable_remove(const struct genie_cpu_exec *exec);
+/* Before that, kernels cannot launch it. */
+void genie_cpu_launchable_upload(struct genie_cpu_exec *exec);
+/* Gives @exec another graph. */
+void genie_cpu_launchable_change(struct genie_cpu_exec *exec, struct genie_cpu_graph *graph);
+/* Around a kernel that this thread runs in a graph: what it may launch, and what it launched to be
+ * forgotten. Outside of such graphs they do nothing. */
+void genie_cpu_launching_prepare(struct ptx_launch *launch);
+CUresult genie_cpu_launching_forget(struct genie_cpu_context *ctx);
 
 #endif

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "remote/device_cpu/cpu.h"
+#include "remote/device_cpu/graph.h"
 #include "remote/device_cpu/occupancy.h"
 
 #define CLUSTER_BIG_MAX 16u
@@ -143,12 +143,13 @@ genie_cpu_kernel_run(struct genie_cpu_context *ctx, const struct genie_cpu_kerne
 		launch.sms = ctx->sms->list;
 		launch.sm_count = ctx->sms->count;
 	}
+	genie_cpu_launching_prepare(&launch);
 	memcpy(launch.grid, kernel->grid, sizeof(launch.grid));
 	memcpy(launch.block, kernel->block, sizeof(launch.block));
 	memcpy(launch.cluster, kernel->cluster, sizeof(launch.cluster));
 	switch (ptx_run(kernel->function->kernel, &launch, &fault)) {
 	case PTX_OK:
-		return CUDA_SUCCESS;
+		return genie_cpu_launching_forget(ctx);
 	case PTX_FAULT:
 		/* names the kernel, the thread and the address itself */
 		genie_warn("kernel fault: %.*s", (int)sizeof(fault.text), fault.text);

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "remote/device_cpu/cpu.h"
+#include "remote/device_cpu/graph.h"
 
 CUresult
 genie_cpu_op_check(const struct genie_cpu_op *op)
@@ -146,6 +146,7 @@ genie_cpu_op_copy(struct genie_cpu_op *ret_op, const struct genie_cpu_op *op)
 
 		if (status != CUDA_SUCCESS)
 			return status;
+		copy.graph->launchable = op->graph->launchable;
 		break;
 	}
 	case GENIE_CPU_OP_CONDITIONAL: {

@@ -94,6 +94,11 @@ struct ptx_launch {
 	/* A race in shared memory, if they are looked for: one line. */
 	void (*report)(void *data, const char *line);
 	uint32_t depth; /* of a launch by a kernel; 0: by the host */
+	/* In a graph: its handle, if kernels may launch it, and what launches one (on any thread
+	 * that runs the kernel; a cudaError_t). NULL: the kernel is not in a graph. */
+	uint64_t graph_exec;
+	uint32_t (*graph_launch)(void *data, uint64_t exec, uint64_t stream);
+	void *graph_data;
 	/* The multiprocessors to use, a thread for each; NULL: all. */
 	const uint16_t *sms;
 	uint32_t sm_count;

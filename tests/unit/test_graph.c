@@ -252,11 +252,11 @@ Test(graph, many_dependencies)
 	free(all);
 }
 
-/* The worker says that all is well: no node is to blame, result 0. */
+/* The worker says that all is well: no node is to blame, result 0, nothing to launch it by. */
 static void
 answers(void)
 {
-	fake.reply_len = 16;
+	fake.reply_len = 24;
 }
 
 static CUdeviceptr
@@ -311,6 +311,37 @@ Test(graph, memory_of_graphs)
 	cr_assert_eq(cuGraphDestroy(graph), CUDA_SUCCESS);
 	cr_assert_eq(cuMemFree_v2(p), CUDA_SUCCESS);
 	cr_assert_eq(cuMemFree_v2(p), CUDA_ERROR_INVALID_VALUE);
+}
+
+/* A graph that kernels launch goes by the device's own name for it. */
+Test(graph, launched_by_kernels)
+{
+	const uint64_t flags = CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH;
+	CUgraphExec exec, second, plain, name = (CUgraphExec)(uintptr_t)0x7f0012345670;
+	cuuint64_t told = 0;
+
+	answers();
+	memcpy(fake.reply + 16, &name, sizeof(name));
+	/* who did not ask for it is not told */
+	cr_assert_eq(cuGraphInstantiateWithFlags(&plain, graph, 0), CUDA_SUCCESS);
+	cr_assert_neq(plain, name);
+	cr_assert_eq(cuGraphExecGetFlags(name, &told), CUDA_ERROR_INVALID_VALUE);
+	cr_assert_eq(cuGraphInstantiateWithFlags(&exec, graph, flags), CUDA_SUCCESS);
+	cr_assert_eq(exec, name);
+	cr_assert_eq(cuGraphExecGetFlags(exec, &told), CUDA_SUCCESS);
+	cr_assert_eq(told, flags);
+	name = (CUgraphExec)(uintptr_t)0x7f0012345680;
+	memcpy(fake.reply + 16, &name, sizeof(name));
+	cr_assert_eq(cuGraphInstantiateWithFlags(&second, graph, flags), CUDA_SUCCESS);
+	cr_assert_eq(second, name);
+	cr_assert_eq(cuGraphLaunch(exec, NULL), CUDA_SUCCESS);
+	cr_assert_eq(cuGraphUpload(second, NULL), CUDA_SUCCESS);
+	cr_assert_eq(cuGraphExecDestroy(exec), CUDA_SUCCESS);
+	cr_assert_eq(cuGraphLaunch(exec, NULL), CUDA_ERROR_INVALID_VALUE);
+	cr_assert_eq(cuGraphLaunch(second, NULL), CUDA_SUCCESS);
+	cr_assert_eq(cuGraphExecDestroy(second), CUDA_SUCCESS);
+	cr_assert_eq(cuGraphExecDestroy(second), CUDA_ERROR_INVALID_VALUE);
+	cr_assert_eq(cuGraphExecDestroy(plain), CUDA_SUCCESS);
 }
 
 static int destroyed;

@@ -11,6 +11,9 @@
 #include "remote/device_cpu/ptx/exec_memory.h"
 #include "remote/device_cpu/ptx/heap.h"
 
+/* Of enum cudaError: graphs are launched by kernels in graphs only. */
+enum { ERROR_NOT_PERMITTED = 800 };
+
 enum {
 	MAX_TEXT = 8192,   /* bytes that one call of printf prints */
 	MAX_STRING = 4096, /* of a format or of an argument of %s */
@@ -355,6 +358,22 @@ call_make_handle(struct ptx_warp *w, const struct ptx_call *call)
 	}
 }
 
+/* cudaError_t cudaGraphLaunch(cudaGraphExec_t, cudaStream_t) */
+static void
+call_graph_launch(struct ptx_warp *w, const struct ptx_call *call)
+{
+	const struct ptx_launch *args = w->launch->args;
+
+	for (uint32_t rest = w->mask; rest; rest &= rest - 1) {
+		uint32_t lane = (uint32_t)__builtin_ctz(rest), error = ERROR_NOT_PERMITTED;
+
+		if (args->graph_launch)
+			error = args->graph_launch(args->graph_data, argument(w, call, 0, lane),
+						   argument(w, call, 1, lane));
+		set_result(w, call, lane, error);
+	}
+}
+
 const struct ptx_insn *
 ptx_builtin_call(struct ptx_warp *w, const struct ptx_insn *insn, struct ptx_function *function)
 {
@@ -417,6 +436,9 @@ ptx_builtin_call(struct ptx_warp *w, const struct ptx_insn *insn, struct ptx_fun
 						 "0x%llx is not the handle of a condition",
 						 (unsigned long long)handle);
 		}
+		break;
+	case PTX_BUILTIN_GRAPH_LAUNCH:
+		call_graph_launch(w, call);
 		break;
 	case PTX_BUILTIN_NONE:
 		break;

@@ -161,6 +161,7 @@ ptx_special_value(const struct ptx_warp *w, enum ptx_special special, uint32_t l
 	case PTX_S_RESERVED_SMEM_CAP:
 		return PTX_RESERVED_SHARED;
 	case PTX_S_GRAPH_EXEC:
+		return launch->args->graph_exec;
 	case PTX_S_NONE:
 	case PTX_S_COUNT:
 		break;

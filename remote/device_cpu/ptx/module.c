@@ -125,6 +125,7 @@ find_runtime(struct ptx_word name)
 		{"EventRecord", PTX_BUILTIN_SUCCESS},
 		{"EventRecordWithFlags", PTX_BUILTIN_SUCCESS},
 		{"StreamWaitEvent", PTX_BUILTIN_SUCCESS},
+		{"GraphLaunch", PTX_BUILTIN_GRAPH_LAUNCH},
 		{"GetLastError", PTX_BUILTIN_SUCCESS},
 		{"PeekAtLastError", PTX_BUILTIN_SUCCESS},
 	};

@@ -51,6 +51,7 @@ enum ptx_builtin {
 	PTX_BUILTIN_MAKE_HANDLE, /* of a stream or an event: everything is in order anyway */
 	PTX_BUILTIN_SUCCESS,
 	PTX_BUILTIN_SET_CONDITION,
+	PTX_BUILTIN_GRAPH_LAUNCH,
 };
 
 enum ptx_code_state {
