@@ -163,8 +163,9 @@ record_cuDeviceGetName(char *name, int size, CUdevice dev)
 }
 
 static void
-get_uuid(uint8_t uuid[16])
+get_uuid(int dev, uint8_t uuid[16])
 {
+	(void)dev; /* there is one */
 	memcpy(uuid, "Genie record dev", 16);
 }
 
@@ -172,7 +173,7 @@ static CUresult
 record_cuDeviceGetUuid_v2(CUuuid *uuid, CUdevice dev)
 {
 	(void)dev;
-	get_uuid((uint8_t *)uuid->bytes);
+	get_uuid(0, (uint8_t *)uuid->bytes);
 	return CUDA_SUCCESS;
 }
 
@@ -316,10 +317,11 @@ record_cuCtxGetStreamPriorityRange(int *least, int *greatest)
 /* ---- memory ---- */
 
 static void
-get_memory(size_t *total, size_t *used)
+get_memory(int dev, size_t *total, size_t *used)
 {
 	uint64_t now = atomic_load(&record.used);
 
+	(void)dev;
 	*total = TOTAL_MEMORY;
 	/* more than there is can be had: a model too large for a card can be recorded too */
 	*used = now < TOTAL_MEMORY ? now : TOTAL_MEMORY;
@@ -330,7 +332,7 @@ record_cuMemGetInfo_v2(size_t *free_bytes, size_t *total)
 {
 	size_t used;
 
-	get_memory(total, &used);
+	get_memory(0, total, &used);
 	*free_bytes = *total - used;
 	return CUDA_SUCCESS;
 }
@@ -554,6 +556,7 @@ int
 genie_backend_record_open(struct genie_backend *ret, char *err, size_t err_size)
 {
 	static struct genie_soft_nvml nvml = {
+		.count = 1,
 		.name = get_name,
 		.uuid = get_uuid,
 		.memory = get_memory,

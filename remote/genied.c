@@ -49,8 +49,9 @@ static const char usage[] =
 	"\n"
 	"Environment: GENIE_LOG (error, warn, info, debug, trace; default info), GENIE_LOG_FILE,\n"
 	"GENIE_TOKEN, GENIE_CACHE_DIR (where kernel images are kept; empty: nowhere). On the CPU\n"
-	"device: GENIE_CPU_THREADS, and GENIE_CPU_CHECK=bounds,race to look for accesses outside "
-	"of\n"
+	"device: GENIE_CPU_THREADS, GENIE_CPU_DEVICES (how many it says there are), "
+	"GENIE_CPU_MEMORY\n"
+	"(of each: 512M, 8G), and GENIE_CPU_CHECK=bounds,race to look for accesses outside of\n"
 	"allocations and for races in shared memory.\n";
 
 enum option_id {

@@ -160,7 +160,7 @@ cpu_cuArrayGetMemoryRequirements(CUDA_ARRAY_MEMORY_REQUIREMENTS *requirements, C
 
 	if (!array)
 		return CUDA_ERROR_INVALID_HANDLE;
-	if (dev != 0)
+	if (genie_cpu_check_device(dev) != CUDA_SUCCESS)
 		return CUDA_ERROR_INVALID_DEVICE;
 	*requirements = (CUDA_ARRAY_MEMORY_REQUIREMENTS){.size = array->size, .alignment = 512};
 	return CUDA_SUCCESS;

@@ -78,8 +78,9 @@ genie_backend_cpu_open(struct genie_backend *ret, char *err, size_t err_size)
 	genie_cpu_fill_conditional(&ret->drv);
 	genie_cpu_fill_gemm(&ret->drv);
 	genie_cpu_fill_dense(&ret->drv);
+	genie_cpu.count = genie_cpu_identity_count();
+	genie_cpu.total = genie_cpu_identity_memory(genie_cpu.count);
 	genie_cpu_fill_nvml(&ret->nvml);
-	genie_cpu.total = genie_cpu_identity_memory();
 	genie_cpu.backend = ret;
 	ret->wants_ranges = ptx_check_flags() & PTX_CHECK_BOUNDS;
 	ret->drv.cuInit(0);

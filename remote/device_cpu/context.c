@@ -1,5 +1,5 @@
 /*
- * Contexts. The device has one memory and one set of cores, so a context is little more than a
+ * Contexts. All devices are one memory and one set of cores, so a context is little more than a
  * name, a few settings and whether it is lost.
  */
 #include <stdlib.h>
@@ -93,7 +93,7 @@ context_reset(struct genie_cpu_context *ctx, unsigned int flags)
 }
 
 struct genie_cpu_context *
-genie_cpu_context_new(unsigned int flags)
+genie_cpu_context_new(CUdevice dev, unsigned int flags)
 {
 	struct genie_cpu_context *ctx;
 
@@ -105,6 +105,8 @@ genie_cpu_context_new(unsigned int flags)
 	if (!ctx)
 		return NULL;
 	ctx->id = genie_cpu_new_id();
+	ctx->device = dev;
+	ctx->peers = 0;
 	ctx->lost = CUDA_SUCCESS;
 	ctx->home = ctx;
 	ctx->sms = NULL;
@@ -139,72 +141,87 @@ genie_cpu_context_delete(struct genie_cpu_context *ctx)
 }
 
 static CUresult
-cpu_cuDevicePrimaryCtxRetain(CUcontext *ret_ctx, CUdevice dev)
+part_of(CUdevice dev, struct genie_cpu_part **ret_part)
 {
 	CUresult status = genie_cpu_check_device(dev);
 
+	if (status == CUDA_SUCCESS)
+		*ret_part = &genie_cpu.parts[dev];
+	return status;
+}
+
+static CUresult
+cpu_cuDevicePrimaryCtxRetain(CUcontext *ret_ctx, CUdevice dev)
+{
+	struct genie_cpu_part *part;
+	CUresult status = part_of(dev, &part);
+
 	if (status != CUDA_SUCCESS)
 		return status;
-	if (!genie_cpu.primary)
-		genie_cpu.primary = genie_cpu_context_new(genie_cpu.primary_flags);
-	if (!genie_cpu.primary)
+	if (!part->primary)
+		part->primary = genie_cpu_context_new(dev, part->primary_flags);
+	if (!part->primary)
 		return CUDA_ERROR_OUT_OF_MEMORY;
 	/* as with the driver, a process does not get over a kernel's fault */
-	if (genie_cpu_context_lost(genie_cpu.primary) != CUDA_SUCCESS)
-		return genie_cpu_context_lost(genie_cpu.primary);
-	genie_cpu.primary_refs++;
-	*ret_ctx = (CUcontext)genie_cpu.primary;
+	if (genie_cpu_context_lost(part->primary) != CUDA_SUCCESS)
+		return genie_cpu_context_lost(part->primary);
+	part->primary_refs++;
+	*ret_ctx = (CUcontext)part->primary;
 	return CUDA_SUCCESS;
 }
 
 static CUresult
 cpu_cuDevicePrimaryCtxRelease_v2(CUdevice dev)
 {
-	CUresult status = genie_cpu_check_device(dev);
+	struct genie_cpu_part *part;
+	CUresult status = part_of(dev, &part);
 
 	if (status != CUDA_SUCCESS)
 		return status;
-	if (!genie_cpu.primary_refs)
+	if (!part->primary_refs)
 		return CUDA_ERROR_INVALID_CONTEXT;
 	/* the context itself stays: retaining it again gives the same handle, still lost if it was
 	 */
-	if (!--genie_cpu.primary_refs)
-		context_reset(genie_cpu.primary, genie_cpu.primary_flags);
+	if (!--part->primary_refs)
+		context_reset(part->primary, part->primary_flags);
 	return CUDA_SUCCESS;
 }
 
 static CUresult
 cpu_cuDevicePrimaryCtxReset_v2(CUdevice dev)
 {
-	CUresult status = genie_cpu_check_device(dev);
+	struct genie_cpu_part *part;
+	CUresult status = part_of(dev, &part);
 
-	if (status == CUDA_SUCCESS && genie_cpu.primary)
-		context_reset(genie_cpu.primary, genie_cpu.primary_flags);
+	if (status == CUDA_SUCCESS && part->primary)
+		context_reset(part->primary, part->primary_flags);
 	return status;
 }
 
 static CUresult
 cpu_cuDevicePrimaryCtxSetFlags_v2(CUdevice dev, unsigned int flags)
 {
-	CUresult status = genie_cpu_check_device(dev);
+	struct genie_cpu_part *part;
+	CUresult status = part_of(dev, &part);
 
 	if (status != CUDA_SUCCESS)
 		return status;
-	genie_cpu.primary_flags = flags;
-	if (genie_cpu.primary)
-		genie_cpu.primary->flags = flags;
+	part->primary_flags = flags;
+	if (part->primary)
+		part->primary->flags = flags;
 	return CUDA_SUCCESS;
 }
 
 static CUresult
 cpu_cuDevicePrimaryCtxGetState(CUdevice dev, unsigned int *flags, int *active)
 {
-	CUresult status = genie_cpu_check_device(dev);
+	struct genie_cpu_part *part;
+	CUresult status = part_of(dev, &part);
 
 	if (status != CUDA_SUCCESS)
 		return status;
-	*flags = genie_cpu.primary_flags;
-	*active = genie_cpu.primary_refs > 0;
+	*flags = part->primary_flags;
+	*active = part->primary_refs > 0;
 	return CUDA_SUCCESS;
 }
 
@@ -225,7 +242,7 @@ create_context(CUcontext *ret_ctx, unsigned int flags, CUdevice dev)
 
 	if (status != CUDA_SUCCESS)
 		return status;
-	ctx = genie_cpu_context_new(flags);
+	ctx = genie_cpu_context_new(dev, flags);
 	if (!ctx)
 		return CUDA_ERROR_OUT_OF_MEMORY;
 	status = push_context(ctx);
@@ -276,7 +293,8 @@ cpu_cuCtxDestroy_v2(CUcontext handle)
 {
 	struct genie_cpu_context *ctx = (struct genie_cpu_context *)handle;
 
-	if (!genie_cpu_is(ctx, GENIE_CPU_CONTEXT) || ctx->home == genie_cpu.primary)
+	if (!genie_cpu_is(ctx, GENIE_CPU_CONTEXT) ||
+	    ctx->home == genie_cpu.parts[ctx->device].primary)
 		return CUDA_ERROR_INVALID_CONTEXT;
 	if (current_context() == ctx)
 		current.depth--;
@@ -347,7 +365,7 @@ cpu_cuCtxGetDevice_v2(CUdevice *device, CUcontext handle)
 	CUresult status = named_context(handle, &ctx);
 
 	if (status == CUDA_SUCCESS)
-		*device = 0;
+		*device = ctx->device;
 	return status;
 }
 
@@ -530,16 +548,38 @@ cpu_cuCtxResetPersistingL2Cache(void)
 static CUresult
 cpu_cuCtxEnablePeerAccess(CUcontext peer, unsigned int flags)
 {
-	(void)peer;
-	(void)flags;
-	return CUDA_ERROR_INVALID_DEVICE; /* a context has no peer on its own device */
+	struct genie_cpu_context *ctx, *other = (struct genie_cpu_context *)peer;
+	CUresult status = genie_cpu_enter(&ctx);
+
+	if (status != CUDA_SUCCESS)
+		return status;
+	if (flags)
+		return CUDA_ERROR_INVALID_VALUE;
+	if (!genie_cpu_is(other, GENIE_CPU_CONTEXT))
+		return CUDA_ERROR_INVALID_CONTEXT;
+	if (other->device == ctx->device)
+		return CUDA_ERROR_INVALID_DEVICE;
+	if (ctx->peers & 1u << other->device)
+		return CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED;
+	/* all devices reach all memory anyway */
+	ctx->peers |= 1u << other->device;
+	return CUDA_SUCCESS;
 }
 
 static CUresult
 cpu_cuCtxDisablePeerAccess(CUcontext peer)
 {
-	(void)peer;
-	return CUDA_ERROR_PEER_ACCESS_NOT_ENABLED;
+	struct genie_cpu_context *ctx, *other = (struct genie_cpu_context *)peer;
+	CUresult status = genie_cpu_enter(&ctx);
+
+	if (status != CUDA_SUCCESS)
+		return status;
+	if (!genie_cpu_is(other, GENIE_CPU_CONTEXT))
+		return CUDA_ERROR_INVALID_CONTEXT;
+	if (!(ctx->peers & 1u << other->device))
+		return CUDA_ERROR_PEER_ACCESS_NOT_ENABLED;
+	ctx->peers &= ~(1u << other->device);
+	return CUDA_SUCCESS;
 }
 
 void

@@ -29,6 +29,7 @@
 #include <stdint.h>
 
 #include "remote/device.h"
+#include "remote/device_cpu/identity.h"
 #include "remote/device_cpu/ptx.h"
 
 /*
@@ -156,7 +157,9 @@ struct genie_cpu_context {
 	uint32_t magic;
 	unsigned int flags;
 	unsigned long long id;
-	CUresult lost; /* CUDA_SUCCESS, or what every call returns from now on */
+	CUdevice device;
+	uint32_t peers; /* devices whose memory it may use, a bit each */
+	CUresult lost;  /* CUDA_SUCCESS, or what every call returns from now on */
 	size_t limits[16];
 	CUfunc_cache cache_config;
 	CUsharedconfig shared_config;
@@ -217,6 +220,14 @@ struct genie_cpu_function {
 /* ---- device.c ---- */
 
 /* The process has one device, as the driver API has no handle for "the driver". */
+/* One of the devices: they share the machine, each has its part of the memory. */
+struct genie_cpu_part {
+	size_t used; /* bytes of device memory */
+	struct genie_cpu_context *primary;
+	unsigned int primary_refs, primary_flags;
+	uint64_t busy; /* ns spent in kernels and products */
+};
+
 struct genie_cpu_device {
 	/*
 	 * Guards everything but the run lock's: contexts, streams, events, ranges, pages. Held
@@ -228,14 +239,13 @@ struct genie_cpu_device {
 	bool initialized;
 	struct genie_backend *backend;
 	unsigned long long next_id;
-	size_t total, used; /* bytes of device memory */
-	struct genie_cpu_context *primary;
-	unsigned int primary_refs, primary_flags;
+	int count;
+	size_t total; /* bytes of device memory, of each */
+	struct genie_cpu_part parts[GENIE_CPU_DEVICES_MAX];
 	struct genie_cpu_stream *streams;
 	unsigned int waiting;   /* operations that streams keep */
 	unsigned int capturing; /* captures that have begun and not ended */
 	uint64_t sequence;
-	uint64_t busy; /* ns spent in kernels and products */
 };
 extern struct genie_cpu_device genie_cpu;
 
@@ -250,7 +260,7 @@ CUresult genie_cpu_lost(void);
 CUresult genie_cpu_check_device(CUdevice dev);
 unsigned long long genie_cpu_new_id(void);
 /* A context that is current nowhere; NULL: no memory. */
-struct genie_cpu_context *genie_cpu_context_new(unsigned int flags);
+struct genie_cpu_context *genie_cpu_context_new(CUdevice dev, unsigned int flags);
 void genie_cpu_context_delete(struct genie_cpu_context *ctx);
 /* How many multiprocessors @ctx has. */
 uint32_t genie_cpu_context_sms(const struct genie_cpu_context *ctx);
@@ -273,6 +283,7 @@ struct genie_cpu_range {
 	enum genie_cpu_range_kind kind;
 	bool readable, writable;
 	unsigned int flags; /* of cuMemHostAlloc, cuMemHostRegister */
+	CUdevice device;    /* whose memory it is, or whose context made it */
 	struct genie_cpu_pages *pages;
 	size_t pages_offset;
 	unsigned long long buffer_id;
@@ -283,9 +294,9 @@ bool genie_cpu_accessible(uint64_t addr, size_t size, bool write);
 /* Zeroed device memory for internal use; NULL: none left. */
 void *genie_cpu_alloc(size_t size);
 void genie_cpu_free(void *ptr);
-/* Takes bytes of device memory; false: none left. */
-bool genie_cpu_charge(size_t size);
-void genie_cpu_discharge(size_t size);
+/* Takes bytes of a device's memory; false: none left. */
+bool genie_cpu_charge(CUdevice dev, size_t size);
+void genie_cpu_discharge(CUdevice dev, size_t size);
 
 /* ---- array.c ---- */
 

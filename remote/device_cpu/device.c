@@ -32,7 +32,7 @@ genie_cpu_check_device(CUdevice dev)
 {
 	if (!genie_cpu.initialized)
 		return CUDA_ERROR_NOT_INITIALIZED;
-	return dev == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
+	return dev >= 0 && dev < genie_cpu.count ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
 }
 
 static CUresult
@@ -68,7 +68,7 @@ cpu_cuDeviceGetCount(int *count)
 {
 	if (!genie_cpu.initialized)
 		return CUDA_ERROR_NOT_INITIALIZED;
-	*count = 1;
+	*count = genie_cpu.count;
 	return CUDA_SUCCESS;
 }
 
@@ -91,7 +91,7 @@ cpu_cuDeviceGetUuid_v2(CUuuid *uuid, CUdevice dev)
 	CUresult status = genie_cpu_check_device(dev);
 
 	if (status == CUDA_SUCCESS)
-		genie_cpu_identity_uuid((uint8_t *)uuid->bytes);
+		genie_cpu_identity_uuid(dev, (uint8_t *)uuid->bytes);
 	return status;
 }
 
@@ -114,6 +114,8 @@ cpu_cuDeviceGetAttribute(int *value, CUdevice_attribute attribute, CUdevice dev)
 		return status;
 	if (!value || !genie_cpu_attribute((int)attribute, value))
 		return CUDA_ERROR_INVALID_VALUE;
+	if (attribute == CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID)
+		*value = dev;
 	return CUDA_SUCCESS;
 }
 
@@ -158,9 +160,9 @@ cpu_cuDeviceGetPCIBusId(char *text, int len, CUdevice dev)
 
 	if (status != CUDA_SUCCESS)
 		return status;
-	if (!text || len < (int)sizeof(GENIE_CPU_PCI_BUS_ID))
+	if (!text || len < (int)sizeof("0000:00:00.0"))
 		return CUDA_ERROR_INVALID_VALUE;
-	memcpy(text, GENIE_CPU_PCI_BUS_ID, sizeof(GENIE_CPU_PCI_BUS_ID));
+	snprintf(text, (size_t)len, "0000:%02X:%02X.0", GENIE_CPU_PCI_BUS, dev);
 	return CUDA_SUCCESS;
 }
 
@@ -176,9 +178,10 @@ cpu_cuDeviceGetByPCIBusId(CUdevice *dev, const char *text)
 		if (sscanf(text, "%x:%x.%x", &bus, &device, &function) < 2)
 			return CUDA_ERROR_INVALID_VALUE;
 	}
-	if (domain != 0 || bus != GENIE_CPU_PCI_BUS || device != 0 || function != 0)
+	if (domain != 0 || bus != GENIE_CPU_PCI_BUS || device >= (unsigned int)genie_cpu.count ||
+	    function != 0)
 		return CUDA_ERROR_INVALID_DEVICE;
-	*dev = 0;
+	*dev = (CUdevice)device;
 	return CUDA_SUCCESS;
 }
 
@@ -232,18 +235,34 @@ cpu_cuDeviceCanAccessPeer(int *can, CUdevice dev, CUdevice peer)
 	if (status == CUDA_SUCCESS)
 		status = genie_cpu_check_device(peer);
 	if (status == CUDA_SUCCESS)
-		*can = 0;
+		*can = dev != peer;
 	return status;
 }
 
 static CUresult
 cpu_cuDeviceGetP2PAttribute(int *value, CUdevice_P2PAttribute attribute, CUdevice src, CUdevice dst)
 {
-	(void)value;
-	(void)attribute;
-	(void)src;
-	(void)dst;
-	return CUDA_ERROR_INVALID_DEVICE; /* as with one device */
+	CUresult status = genie_cpu_check_device(src);
+
+	if (status == CUDA_SUCCESS)
+		status = genie_cpu_check_device(dst);
+	if (status != CUDA_SUCCESS || src == dst)
+		return CUDA_ERROR_INVALID_DEVICE;
+	if (!value)
+		return CUDA_ERROR_INVALID_VALUE;
+	switch (attribute) {
+	case CU_DEVICE_P2P_ATTRIBUTE_PERFORMANCE_RANK:
+		*value = 0;
+		return CUDA_SUCCESS;
+	case CU_DEVICE_P2P_ATTRIBUTE_ACCESS_SUPPORTED:
+	case CU_DEVICE_P2P_ATTRIBUTE_NATIVE_ATOMIC_SUPPORTED:
+	case CU_DEVICE_P2P_ATTRIBUTE_CUDA_ARRAY_ACCESS_SUPPORTED:
+		*value = 1;
+		return CUDA_SUCCESS;
+	default:
+		break;
+	}
+	return CUDA_ERROR_INVALID_VALUE;
 }
 
 static CUresult
@@ -251,12 +270,10 @@ cpu_cuDeviceGetP2PAtomicCapabilities(unsigned int *capabilities,
 				     const CUatomicOperation *operations, unsigned int count,
 				     CUdevice src, CUdevice dst)
 {
-	(void)capabilities;
-	(void)operations;
-	(void)count;
-	(void)src;
-	(void)dst;
-	return CUDA_ERROR_INVALID_DEVICE; /* likewise */
+	if (genie_cpu_check_device(src) != CUDA_SUCCESS ||
+	    genie_cpu_check_device(dst) != CUDA_SUCCESS || src == dst)
+		return CUDA_ERROR_INVALID_DEVICE;
+	return cpu_cuDeviceGetHostAtomicCapabilities(capabilities, operations, count, src);
 }
 
 static CUresult

@@ -103,7 +103,7 @@ cpu_cuGreenCtxCreate(CUgreenCtx *ret_green, CUdevResourceDesc handle, CUdevice d
 	green = calloc(1, sizeof(*green));
 	if (!green)
 		goto err_release;
-	green->ctx = genie_cpu_context_new(((struct genie_cpu_context *)primary)->flags);
+	green->ctx = genie_cpu_context_new(dev, ((struct genie_cpu_context *)primary)->flags);
 	if (!green->ctx)
 		goto err_free;
 	green->ctx->sms = calloc(1, sizeof(*green->ctx->sms));
@@ -129,13 +129,15 @@ static CUresult
 cpu_cuGreenCtxDestroy(CUgreenCtx handle)
 {
 	struct green *green = (struct green *)handle;
+	CUdevice dev;
 
 	if (!genie_cpu_is(green, GENIE_CPU_GREEN))
 		return CUDA_ERROR_INVALID_CONTEXT;
+	dev = green->ctx->device;
 	green->magic = 0;
 	genie_cpu_context_delete(green->ctx);
 	free(green);
-	return genie_cpu.backend->drv.cuDevicePrimaryCtxRelease_v2(0);
+	return genie_cpu.backend->drv.cuDevicePrimaryCtxRelease_v2(dev);
 }
 
 static CUresult

@@ -47,17 +47,36 @@ hash(const char *text, uint64_t seed)
 	return value;
 }
 
-void
-genie_cpu_identity_uuid(uint8_t uuid[16])
+int
+genie_cpu_identity_count(void)
 {
-	char machine[256];
+	const char *text = getenv("GENIE_CPU_DEVICES");
+	char *end;
+	long count;
+
+	if (!text || !*text)
+		return 1;
+	count = strtol(text, &end, 10);
+	if (!*end && count >= 1 && count <= GENIE_CPU_DEVICES_MAX)
+		return (int)count;
+	genie_warn("GENIE_CPU_DEVICES \"%s\" is not a number from 1 to %d: ignored", text,
+		   GENIE_CPU_DEVICES_MAX);
+	return 1;
+}
+
+void
+genie_cpu_identity_uuid(int device, uint8_t uuid[16])
+{
+	char machine[256], text[32] = "genie cpu device";
 	uint64_t words[2];
 
 	read_line("/etc/machine-id", machine, sizeof(machine));
 	if (!machine[0] && gethostname(machine, sizeof(machine) - 1) < 0)
 		machine[0] = 0;
 	words[0] = hash(machine, UINT64_C(0xcbf29ce484222325));
-	words[1] = hash("genie cpu device", words[0]);
+	if (device)
+		snprintf(text, sizeof(text), "genie cpu device %d", device);
+	words[1] = hash(text, words[0]);
 	memcpy(uuid, words, sizeof(words));
 	uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x80); /* version 8: made up */
 	uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80);
@@ -103,10 +122,10 @@ machine_memory(void)
 }
 
 size_t
-genie_cpu_identity_memory(void)
+genie_cpu_identity_memory(int count)
 {
 	const char *text = getenv("GENIE_CPU_MEMORY");
-	size_t memory = machine_memory() / 2, wanted;
+	size_t memory = machine_memory() / 2 / (size_t)count, wanted;
 
 	if (text && *text) {
 		if (parse_size(text, &wanted) && wanted >= MEMORY_MIN)
@@ -135,18 +154,18 @@ genie_cpu_identity_clock_khz(void)
 /* ---- for NVML ---- */
 
 static void
-nvml_memory(size_t *total, size_t *used)
+nvml_memory(int dev, size_t *total, size_t *used)
 {
 	pthread_mutex_lock(&genie_cpu.lock);
 	*total = genie_cpu.total;
-	*used = genie_cpu.used;
+	*used = genie_cpu.parts[dev].used;
 	pthread_mutex_unlock(&genie_cpu.lock);
 }
 
 static uint64_t
-nvml_busy(void)
+nvml_busy(int dev)
 {
-	return __atomic_load_n(&genie_cpu.busy, __ATOMIC_RELAXED);
+	return __atomic_load_n(&genie_cpu.parts[dev].busy, __ATOMIC_RELAXED);
 }
 
 static bool
@@ -162,7 +181,7 @@ nvml_temperature(int *degrees)
 void
 genie_cpu_fill_nvml(struct genie_nvml *nvml)
 {
-	static const struct genie_soft_nvml device = {
+	static struct genie_soft_nvml device = {
 		.name = genie_cpu_identity_name,
 		.uuid = genie_cpu_identity_uuid,
 		.memory = nvml_memory,
@@ -173,5 +192,6 @@ genie_cpu_fill_nvml(struct genie_nvml *nvml)
 		.brand = NVML_BRAND_UNKNOWN,
 	};
 
+	device.count = genie_cpu.count;
 	genie_soft_nvml_fill(nvml, &device);
 }

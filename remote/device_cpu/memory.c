@@ -8,42 +8,47 @@
 
 #define PAGE 4096u
 
-static struct genie_cpu_pool {
+struct genie_cpu_pool {
 	uint32_t magic;
+	CUdevice device;
 	uint64_t release_threshold;
 	uint64_t used, used_high;
-} default_pool = {.magic = GENIE_CPU_POOL};
+};
+
+static struct genie_cpu_pool default_pools[GENIE_CPU_DEVICES_MAX];
 
 bool
-genie_cpu_charge(size_t size)
+genie_cpu_charge(CUdevice dev, size_t size)
 {
+	struct genie_cpu_part *part = &genie_cpu.parts[dev];
 	bool ok;
 
 	pthread_mutex_lock(&genie_cpu.lock);
-	ok = size <= genie_cpu.total - genie_cpu.used;
+	ok = size <= genie_cpu.total - part->used;
 	if (ok)
-		genie_cpu.used += size;
+		part->used += size;
 	pthread_mutex_unlock(&genie_cpu.lock);
 	return ok;
 }
 
 void
-genie_cpu_discharge(size_t size)
+genie_cpu_discharge(CUdevice dev, size_t size)
 {
 	pthread_mutex_lock(&genie_cpu.lock);
-	genie_cpu.used -= size;
+	genie_cpu.parts[dev].used -= size;
 	pthread_mutex_unlock(&genie_cpu.lock);
 }
 
-/* Fresh pages that the device may use; 0: no memory. @charge: they count as device memory. */
+/* Fresh pages that devices may use; 0: no memory. @charge: they count as memory of @dev. */
 static uint64_t
-allocate(size_t size, enum genie_cpu_range_kind kind, unsigned int flags, bool charge)
+allocate(CUdevice dev, size_t size, enum genie_cpu_range_kind kind, unsigned int flags, bool charge)
 {
 	struct genie_cpu_range range = {
 		.kind = kind,
 		.readable = true,
 		.writable = true,
 		.flags = flags,
+		.device = dev,
 		.buffer_id = genie_cpu_new_id(),
 	};
 	void *ptr;
@@ -52,7 +57,7 @@ allocate(size_t size, enum genie_cpu_range_kind kind, unsigned int flags, bool c
 	if (__builtin_add_overflow(size, PAGE - 1, &range.size))
 		return 0;
 	range.size &= ~(size_t)(PAGE - 1);
-	if (charge && !genie_cpu_charge(range.size))
+	if (charge && !genie_cpu_charge(dev, range.size))
 		return 0;
 	ptr = mmap(NULL, range.size, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -70,7 +75,7 @@ err_unmap:
 	munmap(ptr, range.size);
 err_discharge:
 	if (charge)
-		genie_cpu_discharge(range.size);
+		genie_cpu_discharge(dev, range.size);
 	return 0;
 }
 
@@ -85,9 +90,9 @@ release(uint64_t addr, enum genie_cpu_range_kind kind, bool charged)
 	range = genie_cpu_range_find_locked(addr);
 	if (range && range->addr == addr && range->kind == kind) {
 		size = range->size;
-		genie_cpu_range_remove_locked(range);
 		if (charged)
-			genie_cpu.used -= size;
+			genie_cpu.parts[range->device].used -= size;
+		genie_cpu_range_remove_locked(range);
 	}
 	pthread_mutex_unlock(&genie_cpu.lock);
 	if (!size)
@@ -99,7 +104,10 @@ release(uint64_t addr, enum genie_cpu_range_kind kind, bool charged)
 void *
 genie_cpu_alloc(size_t size)
 {
-	return (void *)allocate(size ? size : 1, GENIE_CPU_RANGE_ALLOC, 0, true);
+	struct genie_cpu_context *ctx;
+	CUdevice dev = genie_cpu_enter(&ctx) == CUDA_SUCCESS ? ctx->device : 0;
+
+	return (void *)allocate(dev, size ? size : 1, GENIE_CPU_RANGE_ALLOC, 0, true);
 }
 
 void
@@ -112,13 +120,14 @@ genie_cpu_free(void *ptr)
 static CUresult
 cpu_cuMemAlloc_v2(CUdeviceptr *ret_ptr, size_t size)
 {
-	CUresult status = genie_cpu_check();
+	struct genie_cpu_context *ctx;
+	CUresult status = genie_cpu_enter(&ctx);
 
 	if (status != CUDA_SUCCESS)
 		return status;
 	if (!ret_ptr || !size)
 		return CUDA_ERROR_INVALID_VALUE;
-	*ret_ptr = allocate(size, GENIE_CPU_RANGE_ALLOC, 0, true);
+	*ret_ptr = allocate(ctx->device, size, GENIE_CPU_RANGE_ALLOC, 0, true);
 	return *ret_ptr ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
 
@@ -161,7 +170,8 @@ cpu_cuMemAllocManaged(CUdeviceptr *ret_ptr, size_t size, unsigned int flags)
 static CUresult
 cpu_cuMemHostAlloc(void **ret_ptr, size_t size, unsigned int flags)
 {
-	CUresult status = genie_cpu_check();
+	struct genie_cpu_context *ctx;
+	CUresult status = genie_cpu_enter(&ctx);
 
 	if (status != CUDA_SUCCESS)
 		return status;
@@ -170,7 +180,7 @@ cpu_cuMemHostAlloc(void **ret_ptr, size_t size, unsigned int flags)
 	*ret_ptr = NULL;
 	if (!size) /* not an error, unlike device memory of no size */
 		return CUDA_SUCCESS;
-	*ret_ptr = (void *)allocate(size, GENIE_CPU_RANGE_HOST, flags, false);
+	*ret_ptr = (void *)allocate(ctx->device, size, GENIE_CPU_RANGE_HOST, flags, false);
 	return *ret_ptr ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
 
@@ -204,11 +214,13 @@ cpu_cuMemHostRegister_v2(void *ptr, size_t size, unsigned int flags)
 		.buffer_id = genie_cpu_new_id(),
 	};
 	struct genie_cpu_range *found;
-	CUresult status = genie_cpu_check();
+	struct genie_cpu_context *ctx;
+	CUresult status = genie_cpu_enter(&ctx);
 	uint64_t end;
 
 	if (status != CUDA_SUCCESS)
 		return status;
+	range.device = ctx->device;
 	if (!ptr || !size || __builtin_add_overflow(range.addr, size, &end))
 		return CUDA_ERROR_INVALID_VALUE;
 	pthread_mutex_lock(&genie_cpu.lock);
@@ -291,12 +303,13 @@ cpu_cuMemHostGetFlags(unsigned int *flags, void *ptr)
 static CUresult
 cpu_cuMemGetInfo_v2(size_t *free, size_t *total)
 {
-	CUresult status = genie_cpu_check();
+	struct genie_cpu_context *ctx;
+	CUresult status = genie_cpu_enter(&ctx);
 
 	if (status != CUDA_SUCCESS)
 		return status;
 	pthread_mutex_lock(&genie_cpu.lock);
-	*free = genie_cpu.total - genie_cpu.used;
+	*free = genie_cpu.total - genie_cpu.parts[ctx->device].used;
 	*total = genie_cpu.total;
 	pthread_mutex_unlock(&genie_cpu.lock);
 	return CUDA_SUCCESS;
@@ -325,7 +338,7 @@ pointer_attribute(void *data, CUpointer_attribute attribute, const struct genie_
 {
 	switch ((int)attribute) {
 	case CU_POINTER_ATTRIBUTE_CONTEXT:
-		*(CUcontext *)data = (CUcontext)genie_cpu.primary;
+		*(CUcontext *)data = (CUcontext)genie_cpu.parts[range->device].primary;
 		return CUDA_SUCCESS;
 	case CU_POINTER_ATTRIBUTE_MEMORY_TYPE:
 		*(unsigned int *)data = is_host(range) ? CU_MEMORYTYPE_HOST : CU_MEMORYTYPE_DEVICE;
@@ -345,7 +358,7 @@ pointer_attribute(void *data, CUpointer_attribute attribute, const struct genie_
 		*(unsigned int *)data = genie_cpu_module_managed(ptr);
 		return CUDA_SUCCESS;
 	case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
-		*(int *)data = 0;
+		*(int *)data = range->device;
 		return CUDA_SUCCESS;
 	case CU_POINTER_ATTRIBUTE_RANGE_START_ADDR:
 		*(CUdeviceptr *)data = range->addr;
@@ -397,6 +410,16 @@ cpu_cuMemPrefetchAsync_v2(CUdeviceptr ptr, size_t size, CUmemLocation location, 
 /* ---- stream-ordered allocation: memory exists from the call on, which no program can tell ---- */
 
 static struct genie_cpu_pool *
+default_pool(CUdevice dev)
+{
+	struct genie_cpu_pool *pool = &default_pools[dev];
+
+	pool->magic = GENIE_CPU_POOL;
+	pool->device = dev;
+	return pool;
+}
+
+static struct genie_cpu_pool *
 get_pool(CUmemoryPool handle)
 {
 	return genie_cpu_is((void *)handle, GENIE_CPU_POOL) ? (struct genie_cpu_pool *)handle
@@ -407,22 +430,30 @@ static CUresult
 cpu_cuMemAllocFromPoolAsync(CUdeviceptr *ret_ptr, size_t size, CUmemoryPool handle,
 			    CUstream stream_handle)
 {
+	const struct genie_cpu_pool *pool = get_pool(handle);
 	struct genie_cpu_stream *stream;
 	CUresult status = genie_cpu_stream_get(stream_handle, &stream);
 
 	if (status != CUDA_SUCCESS)
 		return status;
-	if (!get_pool(handle))
+	if (!pool || !size || !ret_ptr)
 		return CUDA_ERROR_INVALID_VALUE;
 	if (stream->capture) /* the client keeps such memory itself */
 		return genie_cpu_capture_invalidate(stream, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
-	return cpu_cuMemAlloc_v2(ret_ptr, size);
+	*ret_ptr = allocate(pool->device, size, GENIE_CPU_RANGE_ALLOC, 0, true);
+	return *ret_ptr ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
 
 static CUresult
 cpu_cuMemAllocAsync(CUdeviceptr *ret_ptr, size_t size, CUstream stream)
 {
-	return cpu_cuMemAllocFromPoolAsync(ret_ptr, size, (CUmemoryPool)&default_pool, stream);
+	struct genie_cpu_context *ctx;
+	CUresult status = genie_cpu_enter(&ctx);
+
+	if (status != CUDA_SUCCESS)
+		return status;
+	return cpu_cuMemAllocFromPoolAsync(ret_ptr, size, (CUmemoryPool)default_pool(ctx->device),
+					   stream);
 }
 
 static CUresult
@@ -445,9 +476,9 @@ cpu_cuMemFreeAsync(CUdeviceptr ptr, CUstream stream_handle)
 static CUresult
 default_pool_of(CUmemoryPool *ret_pool, CUdevice dev)
 {
-	if (dev != 0)
+	if (genie_cpu_check_device(dev) != CUDA_SUCCESS)
 		return CUDA_ERROR_INVALID_DEVICE;
-	*ret_pool = (CUmemoryPool)&default_pool;
+	*ret_pool = (CUmemoryPool)default_pool(dev);
 	return CUDA_SUCCESS;
 }
 
@@ -466,7 +497,7 @@ cpu_cuDeviceGetMemPool(CUmemoryPool *ret_pool, CUdevice dev)
 static CUresult
 cpu_cuDeviceSetMemPool(CUdevice dev, CUmemoryPool pool)
 {
-	if (dev != 0)
+	if (genie_cpu_check_device(dev) != CUDA_SUCCESS)
 		return CUDA_ERROR_INVALID_DEVICE;
 	return get_pool(pool) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
@@ -483,10 +514,13 @@ cpu_cuMemPoolCreate(CUmemoryPool *ret_pool, const CUmemPoolProps *props)
 		return CUDA_ERROR_INVALID_VALUE;
 	if (props->handleTypes != CU_MEM_HANDLE_TYPE_NONE)
 		return CUDA_ERROR_NOT_SUPPORTED;
+	if (genie_cpu_check_device(props->location.id) != CUDA_SUCCESS)
+		return CUDA_ERROR_INVALID_DEVICE;
 	pool = calloc(1, sizeof(*pool));
 	if (!pool)
 		return CUDA_ERROR_OUT_OF_MEMORY;
 	pool->magic = GENIE_CPU_POOL;
+	pool->device = props->location.id;
 	*ret_pool = (CUmemoryPool)pool;
 	return CUDA_SUCCESS;
 }
@@ -496,7 +530,7 @@ cpu_cuMemPoolDestroy(CUmemoryPool handle)
 {
 	struct genie_cpu_pool *pool = get_pool(handle);
 
-	if (!pool || pool == &default_pool)
+	if (!pool || (pool >= default_pools && pool < default_pools + GENIE_CPU_DEVICES_MAX))
 		return CUDA_ERROR_INVALID_VALUE;
 	pool->magic = 0;
 	free(pool);

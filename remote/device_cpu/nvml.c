@@ -15,11 +15,20 @@
 
 static const struct genie_soft_nvml *device;
 
-/* Any value that is not NULL: there is one device. */
+/* What handles point at. */
+static char devices[GENIE_CPU_DEVICES_MAX];
+
 static nvmlDevice_t
-handle(void)
+handle(int index)
 {
-	return (nvmlDevice_t)(void *)&device;
+	return (nvmlDevice_t)(void *)&devices[index];
+}
+
+/* Of a handle that was checked. */
+static int
+index_of(nvmlDevice_t dev)
+{
+	return (int)((const char *)(void *)dev - devices);
 }
 
 static nvmlReturn_t
@@ -27,7 +36,10 @@ check(nvmlDevice_t dev)
 {
 	if (!device)
 		return NVML_ERROR_UNINITIALIZED;
-	return dev == handle() ? NVML_SUCCESS : NVML_ERROR_INVALID_ARGUMENT;
+	for (int i = 0; i < device->count; i++)
+		if (dev == handle(i))
+			return NVML_SUCCESS;
+	return NVML_ERROR_INVALID_ARGUMENT;
 }
 
 /* Most questions: may an answer be written? */
@@ -140,25 +152,25 @@ soft_nvmlDeviceGetCount_v2(unsigned int *count)
 {
 	if (!count)
 		return NVML_ERROR_INVALID_ARGUMENT;
-	*count = 1;
+	*count = (unsigned int)device->count;
 	return NVML_SUCCESS;
 }
 
 static nvmlReturn_t
 soft_nvmlDeviceGetHandleByIndex_v2(unsigned int index, nvmlDevice_t *dev)
 {
-	if (!dev || index != 0)
+	if (!dev || index >= (unsigned int)device->count)
 		return NVML_ERROR_INVALID_ARGUMENT;
-	*dev = handle();
+	*dev = handle((int)index);
 	return NVML_SUCCESS;
 }
 
 static void
-uuid_text(char *text, size_t size)
+uuid_text(int index, char *text, size_t size)
 {
 	uint8_t u[16];
 
-	device->uuid(u);
+	device->uuid(index, u);
 	snprintf(text, size,
 		 "GPU-%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0],
 		 u[1], u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13],
@@ -172,20 +184,28 @@ soft_nvmlDeviceGetHandleByUUID(const char *uuid, nvmlDevice_t *dev)
 
 	if (!uuid || !dev)
 		return NVML_ERROR_INVALID_ARGUMENT;
-	uuid_text(own, sizeof(own));
-	if (strcasecmp(uuid, own))
-		return NVML_ERROR_NOT_FOUND;
-	*dev = handle();
-	return NVML_SUCCESS;
+	for (int i = 0; i < device->count; i++) {
+		uuid_text(i, own, sizeof(own));
+		if (strcasecmp(uuid, own) == 0) {
+			*dev = handle(i);
+			return NVML_SUCCESS;
+		}
+	}
+	return NVML_ERROR_NOT_FOUND;
+}
+
+static int
+pci_device(int index)
+{
+	return attribute(CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID) + index;
 }
 
 /* "00000000:FE:00.0" */
 static void
-bus_id(char *text, size_t size)
+bus_id(int index, char *text, size_t size)
 {
 	snprintf(text, size, "%08X:%02X:%02X.0", attribute(CU_DEVICE_ATTRIBUTE_PCI_DOMAIN_ID),
-		 attribute(CU_DEVICE_ATTRIBUTE_PCI_BUS_ID),
-		 attribute(CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID));
+		 attribute(CU_DEVICE_ATTRIBUTE_PCI_BUS_ID), pci_device(index));
 }
 
 static nvmlReturn_t
@@ -202,9 +222,10 @@ soft_nvmlDeviceGetHandleByPciBusId_v2(const char *text, nvmlDevice_t *dev)
 	}
 	if ((int)domain != attribute(CU_DEVICE_ATTRIBUTE_PCI_DOMAIN_ID) ||
 	    (int)bus != attribute(CU_DEVICE_ATTRIBUTE_PCI_BUS_ID) ||
-	    (int)dev_number != attribute(CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID) || function)
+	    (int)dev_number < pci_device(0) || (int)dev_number >= pci_device(device->count) ||
+	    function)
 		return NVML_ERROR_NOT_FOUND;
-	*dev = handle();
+	*dev = handle((int)dev_number - pci_device(0));
 	return NVML_SUCCESS;
 }
 
@@ -228,7 +249,7 @@ soft_nvmlDeviceGetUUID(nvmlDevice_t dev, char *uuid, unsigned int size)
 
 	if (status != NVML_SUCCESS)
 		return status;
-	uuid_text(own, sizeof(own));
+	uuid_text(index_of(dev), own, sizeof(own));
 	return copy_text(own, uuid, size);
 }
 
@@ -255,13 +276,13 @@ answer(nvmlDevice_t dev, unsigned int *out, unsigned int value)
 static nvmlReturn_t
 soft_nvmlDeviceGetIndex(nvmlDevice_t dev, unsigned int *index)
 {
-	return answer(dev, index, 0);
+	return answer(dev, index, (unsigned int)index_of(dev));
 }
 
 static nvmlReturn_t
 soft_nvmlDeviceGetMinorNumber(nvmlDevice_t dev, unsigned int *minor)
 {
-	return answer(dev, minor, 0);
+	return answer(dev, minor, (unsigned int)index_of(dev));
 }
 
 static nvmlReturn_t
@@ -273,7 +294,9 @@ soft_nvmlDeviceGetMultiGpuBoard(nvmlDevice_t dev, unsigned int *multi)
 static nvmlReturn_t
 soft_nvmlDeviceGetBoardId(nvmlDevice_t dev, unsigned int *id)
 {
-	return answer(dev, id, (unsigned int)attribute(CU_DEVICE_ATTRIBUTE_PCI_BUS_ID) << 8);
+	return answer(dev, id,
+		      ((unsigned int)attribute(CU_DEVICE_ATTRIBUTE_PCI_BUS_ID) << 8) +
+			      (unsigned int)index_of(dev));
 }
 
 static nvmlReturn_t
@@ -332,11 +355,11 @@ soft_nvmlDeviceGetPciInfo_v3(nvmlDevice_t dev, nvmlPciInfo_t *pci)
 	*pci = (nvmlPciInfo_t){
 		.domain = (unsigned int)attribute(CU_DEVICE_ATTRIBUTE_PCI_DOMAIN_ID),
 		.bus = (unsigned int)attribute(CU_DEVICE_ATTRIBUTE_PCI_BUS_ID),
-		.device = (unsigned int)attribute(CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID),
+		.device = (unsigned int)pci_device(index_of(dev)),
 		.pciDeviceId = (unsigned int)attribute(CU_DEVICE_ATTRIBUTE_GPU_PCI_DEVICE_ID),
 		.pciSubSystemId = (unsigned int)attribute(CU_DEVICE_ATTRIBUTE_GPU_PCI_SUBSYSTEM_ID),
 	};
-	bus_id(pci->busId, sizeof(pci->busId));
+	bus_id(index_of(dev), pci->busId, sizeof(pci->busId));
 	/* the older form has four digits less of the domain */
 	snprintf(pci->busIdLegacy, sizeof(pci->busIdLegacy), "%.12s", pci->busId + 4);
 	return NVML_SUCCESS;
@@ -370,7 +393,7 @@ soft_nvmlDeviceGetMemoryInfo(nvmlDevice_t dev, nvmlMemory_t *memory)
 
 	if (status != NVML_SUCCESS)
 		return status;
-	device->memory(&total, &used);
+	device->memory(index_of(dev), &total, &used);
 	*memory = (nvmlMemory_t){.total = total, .free = total - used, .used = used};
 	return NVML_SUCCESS;
 }
@@ -385,7 +408,7 @@ soft_nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t dev, nvmlMemory_v2_t *memory)
 		return status;
 	if (memory->version != GENIE_NVML_VERSION(nvmlMemory_v2_t, 2))
 		return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
-	device->memory(&total, &used);
+	device->memory(index_of(dev), &total, &used);
 	memory->total = total;
 	memory->reserved = 0;
 	memory->free = total - used;
@@ -402,7 +425,7 @@ soft_nvmlDeviceGetBAR1MemoryInfo(nvmlDevice_t dev, nvmlBAR1Memory_t *bar1)
 	if (status != NVML_SUCCESS)
 		return status;
 	/* all of the memory can be seen by the host */
-	device->memory(&total, &used);
+	device->memory(index_of(dev), &total, &used);
 	*bar1 = (nvmlBAR1Memory_t){.bar1Total = total, .bar1Free = total - used, .bar1Used = used};
 	return NVML_SUCCESS;
 }
@@ -420,22 +443,26 @@ now(void)
 static nvmlReturn_t
 soft_nvmlDeviceGetUtilizationRates(nvmlDevice_t dev, nvmlUtilization_t *utilization)
 {
-	static uint64_t last_time, last_busy; /* a cache: answers of two askers may mix */
+	/* of each device; a cache: answers of two askers may mix */
+	static struct {
+		uint64_t time, busy;
+	} lasts[GENIE_CPU_DEVICES_MAX], *last;
 	nvmlReturn_t status = check_out(dev, utilization);
 	uint64_t time, busy;
 
 	if (status != NVML_SUCCESS)
 		return status;
 	time = now();
-	busy = device->busy ? device->busy() : 0;
+	busy = device->busy ? device->busy(index_of(dev)) : 0;
+	last = &lasts[index_of(dev)];
 	*utilization = (nvmlUtilization_t){0};
-	if (last_time && time > last_time && busy > last_busy) {
-		uint64_t percent = (busy - last_busy) * 100 / (time - last_time);
+	if (last->time && time > last->time && busy > last->busy) {
+		uint64_t percent = (busy - last->busy) * 100 / (time - last->time);
 
 		utilization->gpu = percent > 100 ? 100 : (unsigned int)percent;
 	}
-	last_time = time;
-	last_busy = busy;
+	last->time = time;
+	last->busy = busy;
 	return NVML_SUCCESS;
 }
 
@@ -523,7 +550,7 @@ soft_nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t dev, unsigned int *cou
 	*count = 1;
 	if (!room || !infos)
 		return NVML_ERROR_INSUFFICIENT_SIZE;
-	device->memory(&total, &used);
+	device->memory(index_of(dev), &total, &used);
 	infos[0] = (nvmlProcessInfo_t){
 		.pid = (unsigned int)getpid(),
 		.usedGpuMemory = used,
@@ -574,7 +601,7 @@ soft_nvmlDeviceGetP2PStatus(nvmlDevice_t dev, nvmlDevice_t other, nvmlGpuP2PCaps
 	if (status == NVML_SUCCESS)
 		status = check(other);
 	if (status == NVML_SUCCESS)
-		*p2p = NVML_P2P_STATUS_NOT_SUPPORTED;
+		*p2p = dev == other ? NVML_P2P_STATUS_NOT_SUPPORTED : NVML_P2P_STATUS_OK;
 	return status;
 }
 
@@ -607,7 +634,7 @@ soft_nvmlDeviceGetAttributes_v2(nvmlDevice_t dev, nvmlDeviceAttributes_t *attrib
 
 	if (status != NVML_SUCCESS)
 		return status;
-	device->memory(&total, &used);
+	device->memory(index_of(dev), &total, &used);
 	*attributes = (nvmlDeviceAttributes_t){
 		.multiprocessorCount =
 			(unsigned int)attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT),
@@ -730,7 +757,7 @@ soft_nvmlDeviceOnSameBoard(nvmlDevice_t dev1, nvmlDevice_t dev2, int *same)
 	if (status == NVML_SUCCESS)
 		status = check(dev2);
 	if (status == NVML_SUCCESS)
-		*same = dev1 == dev2;
+		*same = 1;
 	return status;
 }
 

@@ -11,20 +11,21 @@
 #include "remote/device.h"
 
 struct genie_soft_nvml {
+	int count; /* of devices, all alike, at most GENIE_CPU_DEVICES_MAX */
 	void (*name)(char *name, size_t size);
-	void (*uuid)(uint8_t uuid[16]);
-	void (*memory)(size_t *total, size_t *used);
-	/* Of a CUdevice_attribute. */
+	void (*uuid)(int dev, uint8_t uuid[16]);
+	void (*memory)(int dev, size_t *total, size_t *used);
+	/* Of a CUdevice_attribute; the PCI device is that of the first one, the others follow. */
 	bool (*attribute)(int attribute, int *value);
 	/* Nanoseconds that the device was at work, since ever; NULL: it never is. */
-	uint64_t (*busy)(void);
+	uint64_t (*busy)(int dev);
 	/* Degrees Celsius; NULL or false: not known. */
 	bool (*temperature)(int *degrees);
 	nvmlDeviceArchitecture_t architecture;
 	nvmlBrandType_t brand;
 };
 
-/* Puts the functions into the table. A process has one such device: @device stays. */
+/* Puts the functions into the table. A process has one such description: @device stays. */
 void genie_soft_nvml_fill(struct genie_nvml *nvml, const struct genie_soft_nvml *device);
 
 #endif

@@ -56,9 +56,10 @@ record_event(struct genie_cpu_event *event, uint64_t sequence)
 
 /* For NVML's utilisation. */
 static void
-add_busy(uint64_t start)
+add_busy(const struct genie_cpu_op *op, uint64_t start)
 {
-	__atomic_add_fetch(&genie_cpu.busy, genie_cpu_now() - start, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&genie_cpu.parts[op->ctx->device].busy, genie_cpu_now() - start,
+			   __ATOMIC_RELAXED);
 }
 
 CUresult
@@ -75,7 +76,7 @@ genie_cpu_op_run(const struct genie_cpu_op *op)
 	case GENIE_CPU_OP_KERNEL:
 		start = genie_cpu_now();
 		status = genie_cpu_kernel_run(op->ctx, &op->kernel);
-		add_busy(start);
+		add_busy(op, start);
 		return status;
 	case GENIE_CPU_OP_COPY:
 		return genie_cpu_copy_run(&op->copy);
@@ -97,12 +98,12 @@ genie_cpu_op_run(const struct genie_cpu_op *op)
 	case GENIE_CPU_OP_GEMM:
 		start = genie_cpu_now();
 		status = genie_cpu_gemm_run(&op->gemm);
-		add_busy(start);
+		add_busy(op, start);
 		return status;
 	case GENIE_CPU_OP_DENSE:
 		start = genie_cpu_now();
 		status = genie_cpu_dense_run(&op->dense);
-		add_busy(start);
+		add_busy(op, start);
 		return status;
 	case GENIE_CPU_OP_EMPTY:
 	case GENIE_CPU_OP_EVENT_WAIT: /* op_ready() was the waiting */

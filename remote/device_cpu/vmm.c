@@ -88,7 +88,7 @@ pages_unref_locked(struct genie_cpu_pages *pages)
 			   (off_t)pages->offset, (off_t)pages->size) < 0)
 		genie_warn("%zu bytes of device memory were not given back: %m", pages->size);
 	if (!pages->foreign)
-		genie_cpu.used -= pages->size;
+		genie_cpu.parts[pages->prop.location.id].used -= pages->size;
 	pages->magic = 0;
 	free(pages);
 }
@@ -109,6 +109,7 @@ cpu_cuMemCreate(CUmemGenericAllocationHandle *handle, size_t size, const CUmemAl
 		unsigned long long flags)
 {
 	struct genie_cpu_pages *pages;
+	struct genie_cpu_part *part;
 	CUresult status = genie_cpu_check();
 
 	if (status != CUDA_SUCCESS)
@@ -118,7 +119,7 @@ cpu_cuMemCreate(CUmemGenericAllocationHandle *handle, size_t size, const CUmemAl
 	if (prop->type != CU_MEM_ALLOCATION_TYPE_PINNED ||
 	    prop->location.type != CU_MEM_LOCATION_TYPE_DEVICE)
 		return CUDA_ERROR_INVALID_VALUE;
-	if (prop->location.id != 0)
+	if (genie_cpu_check_device(prop->location.id) != CUDA_SUCCESS)
 		return CUDA_ERROR_INVALID_DEVICE;
 	if (prop->requestedHandleTypes & ~CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR)
 		return CUDA_ERROR_NOT_SUPPORTED;
@@ -127,11 +128,12 @@ cpu_cuMemCreate(CUmemGenericAllocationHandle *handle, size_t size, const CUmemAl
 		return CUDA_ERROR_OUT_OF_MEMORY;
 	*pages = (struct genie_cpu_pages){
 		.magic = GENIE_CPU_PAGES, .refs = 1, .handles = 1, .size = size, .prop = *prop};
+	part = &genie_cpu.parts[prop->location.id];
 	pthread_mutex_lock(&genie_cpu.lock);
-	if (size > genie_cpu.total - genie_cpu.used || !file_extend_locked(size, &pages->offset))
+	if (size > genie_cpu.total - part->used || !file_extend_locked(size, &pages->offset))
 		status = CUDA_ERROR_OUT_OF_MEMORY;
 	else
-		genie_cpu.used += size;
+		part->used += size;
 	pthread_mutex_unlock(&genie_cpu.lock);
 	if (status != CUDA_SUCCESS) {
 		free(pages);
@@ -429,6 +431,7 @@ cpu_cuMemMap(CUdeviceptr ptr, size_t size, size_t offset, CUmemGenericAllocation
 	    offset > pages->size || size > pages->size - offset)
 		return CUDA_ERROR_INVALID_VALUE;
 	range.buffer_id = genie_cpu_new_id();
+	range.device = pages->prop.location.id;
 	pthread_mutex_lock(&genie_cpu.lock);
 	if (!reserved_locked(ptr, size) || genie_cpu_range_next_locked(ptr, ptr + size, &other))
 		goto out;
@@ -525,7 +528,7 @@ cpu_cuMemSetAccess(CUdeviceptr ptr, size_t size, const CUmemAccessDesc *desc, si
 	for (size_t i = 0; i < count; i++) {
 		if (desc[i].location.type != CU_MEM_LOCATION_TYPE_DEVICE)
 			continue; /* the host's access is the same as the device's */
-		if (desc[i].location.id != 0)
+		if (genie_cpu_check_device(desc[i].location.id) != CUDA_SUCCESS)
 			return CUDA_ERROR_INVALID_DEVICE;
 		readable = desc[i].flags != CU_MEM_ACCESS_FLAGS_PROT_NONE;
 		writable = desc[i].flags == CU_MEM_ACCESS_FLAGS_PROT_READWRITE;
