@@ -43,8 +43,8 @@ check(nvmlDevice_t dev)
 }
 
 /* Most questions: may an answer be written? */
-static nvmlReturn_t
-check_out(nvmlDevice_t dev, const void *out)
+nvmlReturn_t
+genie_soft_nvml_check_out(nvmlDevice_t dev, const void *out)
 {
 	nvmlReturn_t status = check(dev);
 
@@ -256,7 +256,7 @@ soft_nvmlDeviceGetUUID(nvmlDevice_t dev, char *uuid, unsigned int size)
 static nvmlReturn_t
 soft_nvmlDeviceGetBrand(nvmlDevice_t dev, nvmlBrandType_t *brand)
 {
-	nvmlReturn_t status = check_out(dev, brand);
+	nvmlReturn_t status = genie_soft_nvml_check_out(dev, brand);
 
 	if (status == NVML_SUCCESS)
 		*brand = device->brand;
@@ -266,7 +266,7 @@ soft_nvmlDeviceGetBrand(nvmlDevice_t dev, nvmlBrandType_t *brand)
 static nvmlReturn_t
 answer(nvmlDevice_t dev, unsigned int *out, unsigned int value)
 {
-	nvmlReturn_t status = check_out(dev, out);
+	nvmlReturn_t status = genie_soft_nvml_check_out(dev, out);
 
 	if (status == NVML_SUCCESS)
 		*out = value;
@@ -328,7 +328,7 @@ soft_nvmlDeviceGetMemoryBusWidth(nvmlDevice_t dev, unsigned int *width)
 static nvmlReturn_t
 soft_nvmlDeviceGetPersistenceMode(nvmlDevice_t dev, nvmlEnableState_t *mode)
 {
-	nvmlReturn_t status = check_out(dev, mode);
+	nvmlReturn_t status = genie_soft_nvml_check_out(dev, mode);
 
 	if (status == NVML_SUCCESS)
 		*mode = NVML_FEATURE_ENABLED;
@@ -338,7 +338,7 @@ soft_nvmlDeviceGetPersistenceMode(nvmlDevice_t dev, nvmlEnableState_t *mode)
 static nvmlReturn_t
 soft_nvmlDeviceGetComputeMode(nvmlDevice_t dev, nvmlComputeMode_t *mode)
 {
-	nvmlReturn_t status = check_out(dev, mode);
+	nvmlReturn_t status = genie_soft_nvml_check_out(dev, mode);
 
 	if (status == NVML_SUCCESS)
 		*mode = NVML_COMPUTEMODE_DEFAULT;
@@ -348,7 +348,7 @@ soft_nvmlDeviceGetComputeMode(nvmlDevice_t dev, nvmlComputeMode_t *mode)
 static nvmlReturn_t
 soft_nvmlDeviceGetPciInfo_v3(nvmlDevice_t dev, nvmlPciInfo_t *pci)
 {
-	nvmlReturn_t status = check_out(dev, pci);
+	nvmlReturn_t status = genie_soft_nvml_check_out(dev, pci);
 
 	if (status != NVML_SUCCESS)
 		return status;
@@ -368,7 +368,7 @@ soft_nvmlDeviceGetPciInfo_v3(nvmlDevice_t dev, nvmlPciInfo_t *pci)
 static nvmlReturn_t
 soft_nvmlDeviceGetCudaComputeCapability(nvmlDevice_t dev, int *major, int *minor)
 {
-	nvmlReturn_t status = check_out(dev, major);
+	nvmlReturn_t status = genie_soft_nvml_check_out(dev, major);
 
 	if (status == NVML_SUCCESS && !minor)
 		status = NVML_ERROR_INVALID_ARGUMENT;
@@ -388,7 +388,7 @@ soft_nvmlDeviceGetArchitecture(nvmlDevice_t dev, nvmlDeviceArchitecture_t *archi
 static nvmlReturn_t
 soft_nvmlDeviceGetMemoryInfo(nvmlDevice_t dev, nvmlMemory_t *memory)
 {
-	nvmlReturn_t status = check_out(dev, memory);
+	nvmlReturn_t status = genie_soft_nvml_check_out(dev, memory);
 	size_t total, used;
 
 	if (status != NVML_SUCCESS)
@@ -401,7 +401,7 @@ soft_nvmlDeviceGetMemoryInfo(nvmlDevice_t dev, nvmlMemory_t *memory)
 static nvmlReturn_t
 soft_nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t dev, nvmlMemory_v2_t *memory)
 {
-	nvmlReturn_t status = check_out(dev, memory);
+	nvmlReturn_t status = genie_soft_nvml_check_out(dev, memory);
 	size_t total, used;
 
 	if (status != NVML_SUCCESS)
@@ -419,7 +419,7 @@ soft_nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t dev, nvmlMemory_v2_t *memory)
 static nvmlReturn_t
 soft_nvmlDeviceGetBAR1MemoryInfo(nvmlDevice_t dev, nvmlBAR1Memory_t *bar1)
 {
-	nvmlReturn_t status = check_out(dev, bar1);
+	nvmlReturn_t status = genie_soft_nvml_check_out(dev, bar1);
 	size_t total, used;
 
 	if (status != NVML_SUCCESS)
@@ -447,7 +447,7 @@ soft_nvmlDeviceGetUtilizationRates(nvmlDevice_t dev, nvmlUtilization_t *utilizat
 	static struct {
 		uint64_t time, busy;
 	} lasts[GENIE_CPU_DEVICES_MAX], *last;
-	nvmlReturn_t status = check_out(dev, utilization);
+	nvmlReturn_t status = genie_soft_nvml_check_out(dev, utilization);
 	uint64_t time, busy;
 
 	if (status != NVML_SUCCESS)
@@ -469,7 +469,7 @@ soft_nvmlDeviceGetUtilizationRates(nvmlDevice_t dev, nvmlUtilization_t *utilizat
 static nvmlReturn_t
 soft_nvmlDeviceGetTemperature(nvmlDevice_t dev, nvmlTemperatureSensors_t sensor, unsigned int *out)
 {
-	nvmlReturn_t status = check_out(dev, out);
+	nvmlReturn_t status = genie_soft_nvml_check_out(dev, out);
 	int degrees;
 
 	if (status != NVML_SUCCESS)
@@ -485,7 +485,7 @@ soft_nvmlDeviceGetTemperature(nvmlDevice_t dev, nvmlTemperatureSensors_t sensor,
 static nvmlReturn_t
 soft_nvmlDeviceGetTemperatureV(nvmlDevice_t dev, nvmlTemperature_t *temperature)
 {
-	nvmlReturn_t status = check_out(dev, temperature);
+	nvmlReturn_t status = genie_soft_nvml_check_out(dev, temperature);
 	unsigned int degrees;
 
 	if (status != NVML_SUCCESS)
@@ -501,7 +501,7 @@ soft_nvmlDeviceGetTemperatureV(nvmlDevice_t dev, nvmlTemperature_t *temperature)
 static nvmlReturn_t
 soft_nvmlDeviceGetPerformanceState(nvmlDevice_t dev, nvmlPstates_t *state)
 {
-	nvmlReturn_t status = check_out(dev, state);
+	nvmlReturn_t status = genie_soft_nvml_check_out(dev, state);
 
 	if (status == NVML_SUCCESS)
 		*state = NVML_PSTATE_0;
@@ -528,7 +528,7 @@ soft_nvmlDeviceGetClock(nvmlDevice_t dev, nvmlClockType_t type, nvmlClockId_t id
 static nvmlReturn_t
 soft_nvmlDeviceGetCurrentClocksEventReasons(nvmlDevice_t dev, unsigned long long *reasons)
 {
-	nvmlReturn_t status = check_out(dev, reasons);
+	nvmlReturn_t status = genie_soft_nvml_check_out(dev, reasons);
 
 	if (status == NVML_SUCCESS)
 		*reasons = 0;
@@ -540,7 +540,7 @@ static nvmlReturn_t
 soft_nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t dev, unsigned int *count,
 					     nvmlProcessInfo_t *infos)
 {
-	nvmlReturn_t status = check_out(dev, count);
+	nvmlReturn_t status = genie_soft_nvml_check_out(dev, count);
 	size_t total, used;
 	bool room;
 
@@ -561,17 +561,6 @@ soft_nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t dev, unsigned int *cou
 }
 
 static nvmlReturn_t
-soft_no_processes(nvmlDevice_t dev, unsigned int *count, nvmlProcessInfo_t *infos)
-{
-	nvmlReturn_t status = check_out(dev, count);
-
-	(void)infos;
-	if (status == NVML_SUCCESS)
-		*count = 0;
-	return status;
-}
-
-static nvmlReturn_t
 soft_nvmlSystemGetProcessName(unsigned int pid, char *name, unsigned int size)
 {
 	return pid == (unsigned int)getpid() ? copy_text("genied", name, size)
@@ -582,7 +571,7 @@ static nvmlReturn_t
 soft_nvmlDeviceGetTopologyCommonAncestor(nvmlDevice_t dev, nvmlDevice_t other,
 					 nvmlGpuTopologyLevel_t *level)
 {
-	nvmlReturn_t status = check_out(dev, level);
+	nvmlReturn_t status = genie_soft_nvml_check_out(dev, level);
 
 	if (status == NVML_SUCCESS)
 		status = check(other);
@@ -595,7 +584,7 @@ static nvmlReturn_t
 soft_nvmlDeviceGetP2PStatus(nvmlDevice_t dev, nvmlDevice_t other, nvmlGpuP2PCapsIndex_t index,
 			    nvmlGpuP2PStatus_t *p2p)
 {
-	nvmlReturn_t status = check_out(dev, p2p);
+	nvmlReturn_t status = genie_soft_nvml_check_out(dev, p2p);
 
 	(void)index;
 	if (status == NVML_SUCCESS)
@@ -606,30 +595,9 @@ soft_nvmlDeviceGetP2PStatus(nvmlDevice_t dev, nvmlDevice_t other, nvmlGpuP2PCaps
 }
 
 static nvmlReturn_t
-soft_nvmlDeviceGetFieldValues(nvmlDevice_t dev, int count, nvmlFieldValue_t *values)
-{
-	nvmlReturn_t status = check_out(dev, values);
-
-	if (status != NVML_SUCCESS)
-		return status;
-	for (int i = 0; i < count; i++)
-		values[i].nvmlReturn = NVML_ERROR_NOT_SUPPORTED;
-	return NVML_SUCCESS;
-}
-
-static nvmlReturn_t
-soft_nvmlSystemGetConfComputeState(nvmlConfComputeSystemState_t *state)
-{
-	if (!state)
-		return NVML_ERROR_INVALID_ARGUMENT;
-	*state = (nvmlConfComputeSystemState_t){0};
-	return NVML_SUCCESS;
-}
-
-static nvmlReturn_t
 soft_nvmlDeviceGetAttributes_v2(nvmlDevice_t dev, nvmlDeviceAttributes_t *attributes)
 {
-	nvmlReturn_t status = check_out(dev, attributes);
+	nvmlReturn_t status = genie_soft_nvml_check_out(dev, attributes);
 	size_t total, used;
 
 	if (status != NVML_SUCCESS)
@@ -644,115 +612,9 @@ soft_nvmlDeviceGetAttributes_v2(nvmlDevice_t dev, nvmlDeviceAttributes_t *attrib
 }
 
 static nvmlReturn_t
-soft_nvmlSystemGetConfComputeSettings(nvmlSystemConfComputeSettings_t *settings)
-{
-	if (!settings)
-		return NVML_ERROR_INVALID_ARGUMENT;
-	if (settings->version != GENIE_NVML_VERSION(nvmlSystemConfComputeSettings_t, 1))
-		return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
-	*settings = (nvmlSystemConfComputeSettings_t){.version = settings->version};
-	return NVML_SUCCESS;
-}
-
-/* Part of no fabric: what comes before the fields that later versions added. */
-static nvmlReturn_t
-soft_nvmlDeviceGetGpuFabricInfoV(nvmlDevice_t dev, nvmlGpuFabricInfoV_t *info)
-{
-	nvmlReturn_t status = check_out(dev, info);
-
-	if (status != NVML_SUCCESS)
-		return status;
-	if ((info->version & 0xffffff) <= offsetof(nvmlGpuFabricInfoV_t, state))
-		return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
-	memset(info->clusterUuid, 0, sizeof(info->clusterUuid));
-	info->cliqueId = 0;
-	info->state = NVML_GPU_FABRIC_STATE_NOT_SUPPORTED;
-	info->status = NVML_SUCCESS;
-	return NVML_SUCCESS;
-}
-
-/* ---- events: there are none, which can be waited for ---- */
-
-static nvmlReturn_t
-soft_nvmlEventSetCreate(nvmlEventSet_t *set)
-{
-	if (!set)
-		return NVML_ERROR_INVALID_ARGUMENT;
-	*set = malloc(1);
-	return *set ? NVML_SUCCESS : NVML_ERROR_MEMORY;
-}
-
-static nvmlReturn_t
-soft_nvmlEventSetFree(nvmlEventSet_t set)
-{
-	free(set);
-	return set ? NVML_SUCCESS : NVML_ERROR_INVALID_ARGUMENT;
-}
-
-static nvmlReturn_t
-soft_nvmlDeviceRegisterEvents(nvmlDevice_t dev, unsigned long long types, nvmlEventSet_t set)
-{
-	nvmlReturn_t status = check_out(dev, set);
-
-	if (status == NVML_SUCCESS && types)
-		return NVML_ERROR_NOT_SUPPORTED;
-	return status;
-}
-
-static nvmlReturn_t
-soft_nvmlEventSetWait_v2(nvmlEventSet_t set, nvmlEventData_t *data, unsigned int timeout)
-{
-	(void)timeout; /* the worker's is 0 */
-	return set && data ? NVML_ERROR_TIMEOUT : NVML_ERROR_INVALID_ARGUMENT;
-}
-
-static nvmlReturn_t
-soft_nvmlGpmQueryDeviceSupport(nvmlDevice_t dev, nvmlGpmSupport_t *support)
-{
-	nvmlReturn_t status = check_out(dev, support);
-
-	if (status == NVML_SUCCESS && support->version != NVML_GPM_SUPPORT_VERSION)
-		return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
-	if (status == NVML_SUCCESS)
-		support->isSupportedDevice = 0;
-	return status;
-}
-
-/* What such a device never does, and modes that are always off. */
-static nvmlReturn_t
-always_off(nvmlDevice_t dev, nvmlEnableState_t *state)
-{
-	nvmlReturn_t status = check_out(dev, state);
-
-	if (status == NVML_SUCCESS)
-		*state = NVML_FEATURE_DISABLED;
-	return status;
-}
-
-static nvmlReturn_t
-no_reasons(nvmlDevice_t dev, unsigned long long *mask)
-{
-	nvmlReturn_t status = check_out(dev, mask);
-
-	if (status == NVML_SUCCESS)
-		*mask = 0;
-	return status;
-}
-
-static nvmlReturn_t
-always_zero(nvmlDevice_t dev, unsigned int *value)
-{
-	nvmlReturn_t status = check_out(dev, value);
-
-	if (status == NVML_SUCCESS)
-		*value = 0;
-	return status;
-}
-
-static nvmlReturn_t
 soft_nvmlDeviceOnSameBoard(nvmlDevice_t dev1, nvmlDevice_t dev2, int *same)
 {
-	nvmlReturn_t status = check_out(dev1, same);
+	nvmlReturn_t status = genie_soft_nvml_check_out(dev1, same);
 
 	if (status == NVML_SUCCESS)
 		status = check(dev2);
@@ -765,6 +627,7 @@ void
 genie_soft_nvml_fill(struct genie_nvml *nvml, const struct genie_soft_nvml *description)
 {
 	device = description;
+	genie_soft_nvml_fill_absent(nvml);
 	nvml->nvmlInit_v2 = soft_nvmlInit_v2;
 	nvml->nvmlInitWithFlags = soft_nvmlInitWithFlags;
 	nvml->nvmlShutdown = soft_nvmlShutdown;
@@ -774,7 +637,6 @@ genie_soft_nvml_fill(struct genie_nvml *nvml, const struct genie_soft_nvml *desc
 	nvml->nvmlSystemGetCudaDriverVersion = soft_nvmlSystemGetCudaDriverVersion;
 	nvml->nvmlSystemGetCudaDriverVersion_v2 = soft_nvmlSystemGetCudaDriverVersion;
 	nvml->nvmlSystemGetProcessName = soft_nvmlSystemGetProcessName;
-	nvml->nvmlSystemGetConfComputeState = soft_nvmlSystemGetConfComputeState;
 	nvml->nvmlDeviceGetCount_v2 = soft_nvmlDeviceGetCount_v2;
 	nvml->nvmlDeviceGetHandleByIndex_v2 = soft_nvmlDeviceGetHandleByIndex_v2;
 	nvml->nvmlDeviceGetHandleByUUID = soft_nvmlDeviceGetHandleByUUID;
@@ -811,29 +673,12 @@ genie_soft_nvml_fill(struct genie_nvml *nvml, const struct genie_soft_nvml *desc
 	nvml->nvmlDeviceGetCurrentClocksEventReasons = soft_nvmlDeviceGetCurrentClocksEventReasons;
 	nvml->nvmlDeviceGetComputeRunningProcesses_v3 =
 		soft_nvmlDeviceGetComputeRunningProcesses_v3;
-	nvml->nvmlDeviceGetGraphicsRunningProcesses_v3 = soft_no_processes;
-	nvml->nvmlDeviceGetMPSComputeRunningProcesses_v3 = soft_no_processes;
 	nvml->nvmlDeviceGetTopologyCommonAncestor = soft_nvmlDeviceGetTopologyCommonAncestor;
 	nvml->nvmlDeviceGetP2PStatus = soft_nvmlDeviceGetP2PStatus;
-	nvml->nvmlDeviceGetFieldValues = soft_nvmlDeviceGetFieldValues;
 	nvml->nvmlDeviceGetAttributes_v2 = soft_nvmlDeviceGetAttributes_v2;
 	nvml->nvmlDeviceGetPciInfo = soft_nvmlDeviceGetPciInfo_v3;
 	nvml->nvmlDeviceGetPciInfo_v2 = soft_nvmlDeviceGetPciInfo_v3;
-	nvml->nvmlSystemGetConfComputeSettings = soft_nvmlSystemGetConfComputeSettings;
-	nvml->nvmlDeviceGetGpuFabricInfoV = soft_nvmlDeviceGetGpuFabricInfoV;
-	nvml->nvmlDeviceGetDisplayMode = always_off;
-	nvml->nvmlDeviceGetDisplayActive = always_off;
-	nvml->nvmlDeviceGetAccountingMode = always_off;
-	nvml->nvmlDeviceGetNumFans = always_zero;
 	nvml->nvmlDeviceGetCurrentClocksThrottleReasons =
 		soft_nvmlDeviceGetCurrentClocksEventReasons;
-	nvml->nvmlDeviceGetSupportedClocksThrottleReasons = no_reasons;
-	nvml->nvmlDeviceGetSupportedClocksEventReasons = no_reasons;
-	nvml->nvmlDeviceGetSupportedEventTypes = no_reasons;
 	nvml->nvmlDeviceOnSameBoard = soft_nvmlDeviceOnSameBoard;
-	nvml->nvmlEventSetCreate = soft_nvmlEventSetCreate;
-	nvml->nvmlEventSetFree = soft_nvmlEventSetFree;
-	nvml->nvmlDeviceRegisterEvents = soft_nvmlDeviceRegisterEvents;
-	nvml->nvmlEventSetWait_v2 = soft_nvmlEventSetWait_v2;
-	nvml->nvmlGpmQueryDeviceSupport = soft_nvmlGpmQueryDeviceSupport;
 }

@@ -28,4 +28,9 @@ struct genie_soft_nvml {
 /* Puts the functions into the table. A process has one such description: @device stays. */
 void genie_soft_nvml_fill(struct genie_nvml *nvml, const struct genie_soft_nvml *device);
 
+/* nvml_absent.c: those that say that there is none of it. */
+void genie_soft_nvml_fill_absent(struct genie_nvml *nvml);
+/* NVML_SUCCESS: @dev is one of the devices, and there is somewhere to write the answer. */
+nvmlReturn_t genie_soft_nvml_check_out(nvmlDevice_t dev, const void *out);
+
 #endif
