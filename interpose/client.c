@@ -126,6 +126,7 @@ perf_parse(const char *list)
 		[GENIE_PERF_PINNED] = "no_pinned",
 		[GENIE_PERF_ASYNC_FREE] = "no_async_free",
 		[GENIE_PERF_COPY_THREADS] = "no_copy_threads",
+		[GENIE_PERF_UPLOADS] = "no_uploads",
 		[GENIE_PERF_DIRTY] = "no_dirty",
 	};
 

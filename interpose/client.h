@@ -103,6 +103,7 @@ enum genie_perf {
 	GENIE_PERF_PINNED,       /* no_pinned: pinned memory is copied like any other */
 	GENIE_PERF_ASYNC_FREE,   /* no_async_free: cuMemFree waits */
 	GENIE_PERF_COPY_THREADS, /* no_copy_threads: the calling thread alone copies large blocks */
+	GENIE_PERF_UPLOADS,      /* no_uploads: what the server has from before is sent again */
 	GENIE_PERF_DIRTY,        /* no_dirty: mirrored memory is compared, not watched */
 	GENIE_PERF_COUNT
 };

@@ -15,6 +15,7 @@
 #include "interpose/memory.h"
 #include "interpose/mirror.h"
 #include "interpose/share.h"
+#include "interpose/upload.h"
 
 #include <errno.h>
 #include <string.h>
@@ -109,6 +110,7 @@ static CUresult
 upload(CUdeviceptr dst, const void *src, size_t size, struct genie_stream *stream)
 {
 	CUresult status = CUDA_SUCCESS;
+	uint64_t have = 0; /* of this group of chunks: those the server has */
 
 	if (size <= GENIE_INLINE_MAX && genie_perf(GENIE_PERF_INLINE)) {
 		struct genie_args_genieMemcpyHtoDInline args = {
@@ -116,10 +118,21 @@ upload(CUdeviceptr dst, const void *src, size_t size, struct genie_stream *strea
 
 		return submit(GENIE_OP_genieMemcpyHtoDInline, &args, stream, NULL);
 	}
-	for (size_t done = 0; done < size && status == CUDA_SUCCESS;) {
+	for (size_t done = 0, chunks = 0; done < size && status == CUDA_SUCCESS; chunks++) {
 		size_t chunk = size - done < GENIE_BULK_CHUNK ? size - done : GENIE_BULK_CHUNK;
+		size_t group = chunks % GENIE_UPLOAD_NAMED_MAX;
 
-		status = upload_chunk(dst + done, (const char *)src + done, chunk, stream);
+		if (group == 0) {
+			size_t most = GENIE_UPLOAD_NAMED_MAX * (size_t)GENIE_BULK_CHUNK;
+
+			have = 0;
+			if (genie_upload_may_be_known(size - done))
+				status = genie_upload_named(dst + done, (const char *)src + done,
+							    size - done < most ? size - done : most,
+							    stream, &have);
+		}
+		if (status == CUDA_SUCCESS && !(have >> group & 1))
+			status = upload_chunk(dst + done, (const char *)src + done, chunk, stream);
 		done += chunk;
 	}
 	return status;

@@ -9,6 +9,7 @@
 #include "interpose/stats.h"
 
 #include "interpose/client.h"
+#include "interpose/upload.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -160,6 +161,7 @@ write_session(FILE *file)
 	fprintf(file, "  \"driver_version\": %u,\n",
 		chan ? genie_client.welcome->driver_version : 0);
 	fprintf(file, "  \"bytes_sent\": %llu,\n", (unsigned long long)stats.bytes_sent);
+	fprintf(file, "  \"bytes_known\": %llu,\n", (unsigned long long)genie_upload_saved());
 	fprintf(file, "  \"bytes_received\": %llu,\n", (unsigned long long)stats.bytes_received);
 	fprintf(file, "  \"batches\": %llu,\n", (unsigned long long)stats.batches);
 	fprintf(file, "  \"commands\": %llu,\n",

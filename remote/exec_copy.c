@@ -10,6 +10,7 @@
 #include "remote/exec.h"
 #include "remote/memory.h"
 #include "remote/stage.h"
+#include "remote/uploads.h"
 
 /* ---- to the device ---- */
 
@@ -98,6 +99,8 @@ genie_exec_genieMemcpyHtoDBulk(struct genie_session *session,
 	data = ptr;
 	if (stream)
 		status = genie_address_check(session, args->dst, args->size);
+	if (status == CUDA_SUCCESS)
+		genie_uploads_keep(session->uploads, data, args->size);
 	if (status == CUDA_SUCCESS)
 		status = session->drv->cuMemcpyHtoDAsync_v2(args->dst, data, args->size,
 							    stream->handle);

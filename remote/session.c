@@ -17,6 +17,7 @@
 #include "remote/mirror.h"
 #include "remote/stage.h"
 #include "remote/store.h"
+#include "remote/uploads.h"
 #include "wire/codec.h"
 
 /* ---- beginning and end ---- */
@@ -40,6 +41,8 @@ genie_session_init(struct genie_session *session, const struct genie_session_opt
 	session->drv->cuThreadExchangeStreamCaptureMode(&mode);
 	session->scratch = malloc(GENIE_POOL_SIZE);
 	session->store = genie_store_create(opts->cache_dir);
+	if (opts->port && !genie_port_shared(opts->port))
+		session->uploads = genie_uploads_create(opts->cache_dir);
 	error = session->scratch && session->store ? 0 : -ENOMEM;
 	if (!error)
 		error = genie_fence_init(session);
@@ -98,6 +101,7 @@ genie_session_fini(struct genie_session *session)
 	genie_address_fini(session);
 	genie_devres_free(session->devres);
 	session->devres = NULL;
+	genie_uploads_destroy(session->uploads);
 	genie_store_destroy(session->store);
 	session->store = NULL;
 	free(session->scratch);

@@ -127,6 +127,8 @@ struct genie_session {
 	struct genie_reply_stage *stage;     /* stage.c */
 	struct genie_devres *devres;         /* devres.c */
 	struct genie_store *store;           /* store.c */
+	struct genie_uploads *uploads;       /* uploads.c; NULL: nothing is kept */
+	_Atomic uint64_t uploads_pending;    /* bytes: exec_upload.c */
 	const struct genie_broker *broker;   /* share.c; NULL: nothing can be shared */
 	struct genie_host_nodes *host_nodes; /* graph_host.c */
 	struct genie_condition *conditions;  /* exec_graph.c: made for graphs */

@@ -211,6 +211,36 @@ list_files(int dir, struct file **ret_files)
 	return count;
 }
 
+int
+genie_store_file_touch(int dir, const uint8_t *hash)
+{
+	char name[NAME_LEN + 1];
+
+	name_of(hash, name);
+	return utimensat(dir, name, NULL, AT_SYMLINK_NOFOLLOW) ? -errno : 0;
+}
+
+size_t
+genie_store_file_names(int dir, uint64_t *ret_heads, size_t max)
+{
+	size_t found = 0, count;
+	struct file *files;
+
+	count = list_files(dir, &files);
+	for (size_t i = 0; i < count && found < max; i++) {
+		const char *name = files[i].name;
+		uint8_t head[8];
+
+		if (strspn(name, "0123456789abcdef") != NAME_LEN || name[NAME_LEN])
+			continue;
+		for (size_t k = 0; k < sizeof(head); k++)
+			sscanf(name + 2 * k, "%2hhx", &head[k]);
+		memcpy(&ret_heads[found++], head, sizeof(head));
+	}
+	free(files);
+	return found;
+}
+
 void
 genie_store_file_trim(int dir, uint64_t max)
 {

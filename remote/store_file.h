@@ -16,6 +16,12 @@ int genie_store_file_load(int dir, const uint8_t *hash, uint8_t **ret_data, size
 /* Writes an image. 0 or negative errno. */
 int genie_store_file_save(int dir, const uint8_t *hash, const uint8_t *data, size_t size);
 
+/* The file of that name is used now: 0, or negative errno (-ENOENT: there is none). */
+int genie_store_file_touch(int dir, const uint8_t *hash);
+
+/* The first eight bytes of the names of at most @max files: how many. */
+size_t genie_store_file_names(int dir, uint64_t *ret_heads, size_t max);
+
 /* Removes the files not used for the longest time until at most @max bytes are left. */
 void genie_store_file_trim(int dir, uint64_t max);
 

@@ -22,6 +22,7 @@
 #include "remote/credit.h"
 #include "remote/session.h"
 #include "remote/store.h"
+#include "remote/uploads.h"
 #include "transport/port.h"
 #include "transport/window.h"
 
@@ -432,6 +433,8 @@ welcome_make(const struct worker *worker, const struct genie_control *order)
 	welcome.driver_version = (uint32_t)version;
 	if (worker->backend.wants_ranges)
 		welcome.flags |= GENIE_WELCOME_F_RANGES;
+	if (genie_uploads_any(worker->cache_dir))
+		welcome.flags |= GENIE_WELCOME_F_UPLOADS;
 	memcpy(welcome.session_id, order->session_id, sizeof(welcome.session_id));
 	snprintf(welcome.device_name, sizeof(welcome.device_name), "%s", worker->backend.name);
 	return welcome;

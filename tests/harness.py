@@ -115,7 +115,8 @@ class Server:
                      *(word for each in transports for word in ("--listen", where[each])),
                      "--ready-fd", str(write_end), *extra],
                     stdin=subprocess.DEVNULL, stdout=log_file, stderr=log_file,
-                    env=dict(os.environ, **(env or {})), pass_fds=[write_end], **OWN_GROUP)
+                    env={**os.environ, "GENIE_CACHE_DIR": os.path.join(self.folder, "cache"),
+                         **(env or {})}, pass_fds=[write_end], **OWN_GROUP)
             os.close(write_end)
             write_end = -1
             self.addresses = dict(zip(transports, self._read_addresses(read_end, len(transports))))

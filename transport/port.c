@@ -295,6 +295,12 @@ genie_port_staging(const struct genie_port *port, void **ret_base, size_t *ret_s
 	*ret_size = GENIE_STAGING_SIZE;
 }
 
+bool
+genie_port_shared(const struct genie_port *port)
+{
+	return port->ops == &genie_shm_port_ops;
+}
+
 void *
 genie_port_pinned_base(const struct genie_port *port)
 {

@@ -127,6 +127,8 @@ void genie_port_bulk_out_ready(struct genie_port *port, uint64_t ref, size_t len
 void genie_port_staging(const struct genie_port *port, void **ret_base, size_t *ret_size);
 
 /* The pinned window as mapped here. */
+/* Is it shared memory: the client is on this machine, and nothing is sent? */
+bool genie_port_shared(const struct genie_port *port);
 void *genie_port_pinned_base(const struct genie_port *port);
 size_t genie_port_pinned_size(const struct genie_port *port);
 

@@ -15,17 +15,18 @@
 #define GENIE_WIRE_VERSION 2
 
 /* Limits both sides rely on. */
-#define GENIE_LANES_MAX   64                    /* command rings of one session */
-#define GENIE_LANE_RING   (512u << 10)          /* bytes of one command ring, a power of two */
-#define GENIE_CMD_MAX     (64u << 10)           /* bytes of one command, header included */
-#define GENIE_REPLY_MAX   (64u << 10)           /* payload bytes of one reply */
-#define GENIE_INLINE_MAX  (16u << 10)           /* copies up to this size travel in the command */
-#define GENIE_SLOTS_MAX   (1u << 20)            /* progress slots, see below */
-#define GENIE_DEVICES_MAX 64                    /* devices of one session */
-#define GENIE_ATTRS_MAX   256                   /* device attributes, index = CUdevice_attribute */
-#define GENIE_BULK_CHUNK  (1u << 20)            /* bytes of one staging slot */
-#define GENIE_BULK_UP     32                    /* staging slots, client to worker */
-#define GENIE_BULK_DOWN   32                    /* staging slots, worker to client */
+#define GENIE_LANES_MAX   64           /* command rings of one session */
+#define GENIE_LANE_RING   (512u << 10) /* bytes of one command ring, a power of two */
+#define GENIE_CMD_MAX     (64u << 10)  /* bytes of one command, header included */
+#define GENIE_REPLY_MAX   (64u << 10)  /* payload bytes of one reply */
+#define GENIE_INLINE_MAX  (16u << 10)  /* copies up to this size travel in the command */
+#define GENIE_SLOTS_MAX   (1u << 20)   /* progress slots, see below */
+#define GENIE_DEVICES_MAX 64           /* devices of one session */
+#define GENIE_ATTRS_MAX   256          /* device attributes, index = CUdevice_attribute */
+#define GENIE_BULK_CHUNK  (1u << 20)   /* bytes of one staging slot */
+#define GENIE_UPLOAD_MIN  (64u << 10)  /* bytes of a chunk that is kept and named: less is sent */
+#define GENIE_BULK_UP     32           /* staging slots, client to worker */
+#define GENIE_BULK_DOWN   32           /* staging slots, worker to client */
 #define GENIE_BYTES_MAX   (UINT64_C(1) << 46)   /* no size that a peer names may exceed this */
 #define GENIE_CREDIT_MAX  (UINT64_C(256) << 20) /* credit kept of memory that was unmapped */
 
@@ -155,6 +156,7 @@ struct genie_welcome {
 };
 #define GENIE_WELCOME_F_SHARED_PINNED 1 /* the pinned window is the same memory on both sides */
 #define GENIE_WELCOME_F_RANGES        2 /* wants to know of every allocation (genieNativeRange) */
+#define GENIE_WELCOME_F_UPLOADS       4 /* has uploads of earlier sessions (genieUploadNames) */
 
 enum genie_device_kind {
 	GENIE_DEVICE_CUDA = 1,

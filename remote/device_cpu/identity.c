@@ -1,13 +1,12 @@
 #include "remote/device_cpu/identity.h"
 
-#include <ctype.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/size.h"
 #include "remote/device_cpu/cpu.h"
 #include "remote/device_cpu/nvml.h"
 
@@ -82,30 +81,6 @@ genie_cpu_identity_uuid(int device, uint8_t uuid[16])
 	uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80);
 }
 
-/* "512M"; false: not a size. */
-static bool
-parse_size(const char *text, size_t *ret_size)
-{
-	static const char units[] = "KMGT";
-	char *end;
-	unsigned long long value;
-	const char *unit;
-	unsigned int shift = 0;
-
-	errno = 0;
-	value = strtoull(text, &end, 10);
-	if (end == text || errno || *text == '-')
-		return false;
-	if (*end && (unit = strchr(units, toupper((unsigned char)*end)))) {
-		shift = 10 * (unsigned int)(unit - units + 1);
-		end++;
-	}
-	if (*end || value > SIZE_MAX >> shift)
-		return false;
-	*ret_size = (size_t)value << shift;
-	return true;
-}
-
 /* What this process may use: the machine's memory, or its control group's. */
 static size_t
 machine_memory(void)
@@ -113,10 +88,10 @@ machine_memory(void)
 	long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
 	size_t memory = pages > 0 && page > 0 ? (size_t)pages * (size_t)page : (size_t)4 << 30;
 	char line[64];
-	size_t limit;
+	uint64_t limit;
 
 	read_line("/sys/fs/cgroup/memory.max", line, sizeof(line));
-	if (line[0] && parse_size(line, &limit) && limit < memory)
+	if (line[0] && genie_size_parse(line, &limit) && limit < memory)
 		memory = limit;
 	return memory;
 }
@@ -125,10 +100,11 @@ size_t
 genie_cpu_identity_memory(int count)
 {
 	const char *text = getenv("GENIE_CPU_MEMORY");
-	size_t memory = machine_memory() / 2 / (size_t)count, wanted;
+	size_t memory = machine_memory() / 2 / (size_t)count;
+	uint64_t wanted;
 
 	if (text && *text) {
-		if (parse_size(text, &wanted) && wanted >= MEMORY_MIN)
+		if (genie_size_parse(text, &wanted) && wanted >= MEMORY_MIN)
 			memory = wanted;
 		else
 			genie_warn("GENIE_CPU_MEMORY \"%s\" is not a size of at least 64M: "

@@ -136,6 +136,13 @@ genie_port_staging(const struct genie_port *port, void **ret_base, size_t *ret_s
 	*ret_size = (size_t)FAKE_SLOTS * FAKE_SLOT;
 }
 
+bool
+genie_port_shared(const struct genie_port *port)
+{
+	(void)port;
+	return true; /* nothing is kept */
+}
+
 void *
 genie_port_pinned_base(const struct genie_port *port)
 {
