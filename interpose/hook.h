@@ -39,5 +39,7 @@ bool genie_hook_wants_ptx(void);
 /* What dlsym(@handle, @name) gives instead of the vendor's function, which exists. NULL: that. */
 void *genie_hook_nvrtc(void *handle, const char *name);
 void *genie_hook_jitlink(void *handle, const char *name);
+/* The same for @name of the driver, which @caller asks for: our own function, or NULL. */
+void *genie_hook_future(const char *name, const void *caller);
 
 #endif

@@ -16,7 +16,8 @@
 
 #include "interpose/hook.h"
 
-void *genie_dlsym_find(void *handle, const char *name) __attribute__((visibility("hidden"), used));
+void *genie_dlsym_find(void *handle, const char *name, const void *caller)
+	__attribute__((visibility("hidden"), used));
 
 static bool
 is_own(void *function)
@@ -42,14 +43,16 @@ own_find(const char *name)
 
 /* @name begins like one of ours: what the caller gets instead of it, or NULL. */
 __attribute__((noinline, cold)) static void *
-hook_find(void *handle, const char *name)
+hook_find(void *handle, const char *name, const void *caller)
 {
 	int saved_errno = errno;
 	void *theirs = genie_dlsym()(handle, name), *found;
 
 	/* A library that does not have it is asked again, and sets dlerror(). */
-	if (!theirs || is_own(theirs))
+	if (!theirs)
 		found = NULL;
+	else if (is_own(theirs))
+		found = genie_hook_future(name, caller);
 	else if (name[0] == 'c')
 		found = own_find(name);
 	else if (name[0] == 'n' && name[2] == 'r')
@@ -70,22 +73,23 @@ begins(const char *name, const char *prefix)
 }
 
 __attribute__((no_sanitize("address", "thread", "undefined"))) void *
-genie_dlsym_find(void *handle, const char *name)
+genie_dlsym_find(void *handle, const char *name, const void *caller)
 {
 	if (!atomic_load_explicit(&genie_dlsym_real, memory_order_relaxed))
 		genie_dlsym();
 	if (!name || handle == RTLD_NEXT)
 		return NULL;
 	if (begins(name, "nvrtcGetCUBIN") || begins(name, "nvJitLink") ||
-	    begins(name, "__nvJitLink") || begins(name, "cublas"))
-		return hook_find(handle, name);
+	    begins(name, "__nvJitLink") || begins(name, "cublas") ||
+	    begins(name, "cuDeviceGetAttribute"))
+		return hook_find(handle, name, caller);
 	return NULL;
 }
 
 #if defined(__x86_64__)
 
 /* Two pushes and eight bytes: the stack is aligned at the call, and the arguments are back at the
- * jump. */
+ * jump. Above the pushes lies where the caller goes on. */
 __asm__(".pushsection .text\n"
 	".globl dlsym\n"
 	".type dlsym, @function\n"
@@ -96,6 +100,7 @@ __asm__(".pushsection .text\n"
 	"	.cfi_adjust_cfa_offset 8\n"
 	"	push %rsi\n"
 	"	.cfi_adjust_cfa_offset 8\n"
+	"	mov 16(%rsp), %rdx\n"
 	"	sub $8, %rsp\n"
 	"	.cfi_adjust_cfa_offset 8\n"
 	"	call genie_dlsym_find\n"
@@ -119,7 +124,7 @@ __asm__(".pushsection .text\n"
 __attribute__((visibility("default"), optimize("O2"))) void *
 dlsym(void *handle, const char *name)
 {
-	void *found = genie_dlsym_find(handle, name);
+	void *found = genie_dlsym_find(handle, name, __builtin_return_address(0));
 
 	return found ? found
 		     : atomic_load_explicit(&genie_dlsym_real, memory_order_relaxed)(handle, name);

@@ -214,15 +214,19 @@ main()
 	     {1, 2, 3, 4, 5, 7, 8, 12, 16, 30, 64, 100, 128, 243, 256, 331, 512, 1000, 1024})
 		complex_transform<cufftComplex>({n}, 3, CUFFT_C2C, 1e-5);
 	printf("one dimension\n");
+	/* of a kind of its own each, which cuFFT has machine code and PTX for in separate images */
+	for (int n : {129, 511, 1025, 2047, 4099})
+		complex_transform<cufftComplex>({n}, 1, CUFFT_C2C, 1e-5);
+	printf("lengths with large factors\n");
 	complex_transform<cufftComplex>({4096}, 1, CUFFT_C2C, 1e-5);
 	complex_transform<cufftComplex>({32, 48}, 2, CUFFT_C2C, 1e-5);
 	complex_transform<cufftComplex>({8, 12, 10}, 2, CUFFT_C2C, 1e-5);
 	printf("more dimensions\n");
-	for (int n : {8, 60, 128, 251})
+	for (int n : {8, 60, 128, 251, 1023})
 		complex_transform<cufftDoubleComplex>({n}, 2, CUFFT_Z2Z, 1e-12);
 	complex_transform<cufftDoubleComplex>({16, 18}, 1, CUFFT_Z2Z, 1e-12);
 	printf("double precision\n");
-	for (int n : {2, 8, 15, 100, 256, 1000})
+	for (int n : {2, 8, 15, 100, 256, 511, 1000, 2050})
 		real_transform({n}, 3);
 	real_transform({16, 20}, 2);
 	real_transform({6, 8, 10}, 1);
