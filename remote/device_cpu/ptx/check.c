@@ -104,6 +104,7 @@ ptx_check_kind_of(enum ptx_handler handler)
 	case PTX_H_elect:
 	case PTX_H_warp_sync:
 	case PTX_H_mma:
+	case PTX_H_mma_quads:
 	case PTX_H_movmatrix:
 		return PTX_CHECK_SYNC;
 	case PTX_H_mbarrier:

@@ -179,6 +179,7 @@ struct ptx_matrix {
 	uint8_t col_a, col_b, col_c; /* wmma: column-major in memory */
 	uint8_t which;               /* wmma.load: 'a', 'b' or 'c' */
 	uint8_t way;                 /* wmma.load, .store: how memory is reached */
+	uint8_t sparse, selector;    /* mma.sp: half of A, and which lanes say which half */
 	const uint32_t *regs;
 };
 

@@ -1,6 +1,8 @@
 /*
  * wmma: which lane holds which element is the machine's own business. Element e of a matrix, rows
- * after rows, is in lane e % 32; it is the (e / 32)-th of the lane's elements.
+ * after rows, is in lane e % 32; it is the (e / 32)-th of the lane's elements. Of elements smaller
+ * than a byte a lane has four bytes: lane l those that begin at 4 (l % 4) of the 16 bytes of line
+ * l / 4, a row of A or a column of B.
  */
 #include "remote/device_cpu/ptx/exec_matrix.h"
 
@@ -68,6 +70,19 @@ spread_wmma(const uint8_t *regs, const uint32_t *places, enum ptx_type type, uin
 	}
 }
 
+static void
+spread_lines(const struct ptx_matrix *x, const uint8_t *regs, const uint32_t *a, const uint32_t *b,
+	     struct operands *o)
+{
+	double columns[8 * MATRIX_MAX_K];
+
+	matrix_widen(o->a, regs + *a, x->m * x->k, x->type_a);
+	matrix_widen(columns, regs + *b, x->n * x->k, x->type_b);
+	for (uint32_t k = 0; k < x->k; k++)
+		for (uint32_t n = 0; n < x->n; n++)
+			o->b[k * x->n + n] = columns[n * x->k + k];
+}
+
 PTX_HANDLER(wmma_mma)
 {
 	const struct ptx_matrix *x = i->data;
@@ -76,8 +91,12 @@ PTX_HANDLER(wmma_mma)
 	struct operands o;
 
 	WHOLE_WARP();
-	spread_wmma(regs, a, x->type_a, x->m * x->k, o.a);
-	spread_wmma(regs, b, x->type_b, x->k * x->n, o.b);
+	if (matrix_bits(x->type_a) < 8) {
+		spread_lines(x, regs, a, b, &o);
+	} else {
+		spread_wmma(regs, a, x->type_a, x->m * x->k, o.a);
+		spread_wmma(regs, b, x->type_b, x->k * x->n, o.b);
+	}
 	spread_wmma(regs, c, x->type_c, x->m * x->n, o.c);
 	matrix_multiply(x, &o);
 	for (uint32_t r = 0; r < x->nd; r++)
@@ -138,6 +157,30 @@ move_line(const struct lines *lines, uint32_t line, uint8_t *elements, uint8_t *
 #undef MOVE
 }
 
+/* Elements smaller than a byte: eight lines of 16 bytes. */
+PTX_UNCHECKED static const struct ptx_insn *
+wmma_load_lines(const struct ptx_insn *i, uint8_t *regs, struct ptx_warp *w)
+{
+	enum { LINES = 8, SIZE = 16 };
+	const struct ptx_matrix *x = i->data;
+	uint32_t lane = (uint32_t)__builtin_ctz(w->mask);
+	uint64_t base = ptx_lane_address(i, regs, i->a, i->offset, x->way, lane);
+	uint64_t stride = PTX_REG(const uint32_t, i->b)[lane];
+	uint32_t words[PTX_LANES];
+
+	for (uint32_t line = 0; line < LINES; line++) {
+		uint64_t address = base + line * stride * matrix_bits(x->type_d) / 8;
+		const uint8_t *p = ptx_lane_pointer(i, w, x->way, address, lane, SIZE);
+
+		if (!p || (address & (sizeof(*words) - 1)))
+			return ptx_memory_fault(w, i, x->way, lane, address, SIZE);
+		__builtin_memcpy(words + line * SIZE / sizeof(*words), p, SIZE);
+	}
+	PTX_EACH_ACTIVE(l, w->mask)
+	PTX_REG(uint32_t, x->regs[0])[l] = words[l];
+	return i + 1;
+}
+
 PTX_UNCHECKED static const struct ptx_insn *
 wmma_memory(const struct ptx_insn *i, uint8_t *regs, struct ptx_warp *w, int store)
 {
@@ -151,6 +194,8 @@ wmma_memory(const struct ptx_insn *i, uint8_t *regs, struct ptx_warp *w, int sto
 
 	WHOLE_WARP();
 	w->pc = i;
+	if (bits < 8)
+		return wmma_load_lines(i, regs, w);
 	if (store)
 		for (uint32_t s = 0; s < slots; s++)
 			take_slot(elements + s * PTX_LANES * lines.bytes, regs, x->regs, s, bits);

@@ -2,6 +2,8 @@
 #include "remote/device_cpu/ptx/exec.h"
 #include "remote/device_cpu/ptx/lower.h"
 
+#include <string.h>
+
 enum { NONE = PTX_NO_VALUE };
 
 static const struct {
@@ -116,14 +118,87 @@ is_integer(enum ptx_type type)
 	       type == PTX_T_B1;
 }
 
+/* Takes the registers of D, A, B and C; a further one with @metadata. */
+static void
+emit_mma(struct ptx_lower *l, const struct ptx_stmt *stmt, enum ptx_handler handler,
+	 struct ptx_matrix *x, const struct ptx_operand *metadata)
+{
+	uint32_t *list = ptx_list(l, x->nd + x->na + x->nb + x->nc + (metadata != NULL));
+	uint32_t count = x->nd;
+
+	if (count_registers(&stmt->ops[0]) != x->nd || count_registers(&stmt->ops[1]) != x->na ||
+	    count_registers(&stmt->ops[2]) != x->nb || count_registers(&stmt->ops[3]) != x->nc) {
+		ptx_unsupported(l);
+		return;
+	}
+	add_uses(l, &stmt->ops[1], x->type_a, list, &count);
+	add_uses(l, &stmt->ops[2], x->type_b, list, &count);
+	add_uses(l, &stmt->ops[3], x->type_c, list, &count);
+	if (metadata)
+		list[count++] = ptx_use_size(l, metadata, 4);
+	for (uint32_t k = 0; k < x->nd; k++)
+		list[k] = ptx_result(l, register_of(&stmt->ops[0], k), register_size(x->type_d));
+	finish(l, handler, x, list, x->nd, count, NONE, NONE, 0);
+}
+
+/* Of ".row.col": is the @which-th one ".col"? */
+static uint8_t
+layout_is_col(const struct ptx_stmt *stmt, int which)
+{
+	const char *p = stmt->text.text, *end = p + stmt->text.len;
+
+	for (; end - p >= 4; p++) {
+		if ((!memcmp(p, ".row", 4) || !memcmp(p, ".col", 4)) && which-- == 0)
+			return p[1] == 'c';
+	}
+	return 0;
+}
+
+/* m8n8k4 of f16 is Volta's own arrangement: four products, each of eight lanes. */
+static void
+lower_mma_quads(struct ptx_lower *l, const struct ptx_stmt *stmt, struct ptx_matrix *x)
+{
+	if (x->type_b != PTX_T_F16 || (x->type_c != PTX_T_F16 && x->type_c != PTX_T_F32) ||
+	    (x->type_d != PTX_T_F16 && x->type_d != PTX_T_F32)) {
+		ptx_unsupported(l);
+		return;
+	}
+	x->col_a = layout_is_col(stmt, 0);
+	x->col_b = layout_is_col(stmt, 1);
+	x->na = x->nb = 2;
+	x->nc = x->type_c == PTX_T_F32 ? 8 : 4;
+	x->nd = x->type_d == PTX_T_F32 ? 8 : 4;
+	emit_mma(l, stmt, PTX_H_mma_quads, x, NULL);
+}
+
+/*
+ * mma.sp: of A's elements every other one is there, and a register says which: a lane's 16 or 32
+ * bits are for one row (exec_matrix.c). The selector says which lanes of four have them.
+ */
+static int
+sparse_selector(const struct ptx_stmt *stmt, struct ptx_matrix *x)
+{
+	uint32_t stored = x->k / 2 * element_bits(x->type_a);
+	const struct ptx_operand *selector = &stmt->ops[5];
+	/* of four lanes, how many are needed */
+	uint32_t lanes = stored / 128 * (element_bits(x->type_a) >= 16 ? 1 : 2);
+
+	if (stmt->nops != 6 || x->m != 16 || (stored != 128 && stored != 256) ||
+	    selector->kind != PTX_O_IMM || (uint64_t)selector->imm >= 4 / lanes)
+		return 0;
+	x->sparse = 1;
+	x->selector = (uint8_t)selector->imm;
+	return 1;
+}
+
 static void
 lower_mma(struct ptx_lower *l, const struct ptx_stmt *stmt)
 {
 	struct ptx_matrix *x = ptx_lower_alloc(l, sizeof(*x));
-	uint32_t *list, count = 0;
+	int sparse = ptx_has(stmt, PTX_M_SP) || ptx_has(stmt, PTX_M_SP_ORDERED_METADATA);
 
-	if (stmt->nops < 4 || stmt->ntypes < 4 || !find_shape(stmt, x) || ptx_has(stmt, PTX_M_SP) ||
-	    ptx_has(stmt, PTX_M_SP_ORDERED_METADATA) || ptx_has(stmt, PTX_M_BLOCK_SCALE)) {
+	if (stmt->nops < 4 || stmt->ntypes < 4 || !find_shape(stmt, x) ||
+	    ptx_has(stmt, PTX_M_BLOCK_SCALE)) {
 		ptx_unsupported(l);
 		return;
 	}
@@ -136,10 +211,12 @@ lower_mma(struct ptx_lower *l, const struct ptx_stmt *stmt)
 
 	uint32_t bits = element_bits(x->type_a);
 
-	/* m8n8k4 of f16 is Volta's own arrangement */
+	if (x->type_a == PTX_T_F16 && x->m == 8 && x->k == 4 && !sparse) {
+		lower_mma_quads(l, stmt, x);
+		return;
+	}
 	if (!bits || element_bits(x->type_b) != bits || !element_bits(x->type_c) ||
 	    !element_bits(x->type_d) || x->k * bits % 128 ||
-	    (x->type_a == PTX_T_F16 && x->k == 4) ||
 	    is_integer(x->type_a) != (x->type_d == PTX_T_S32) ||
 	    (x->type_a == PTX_T_F64) != (x->type_d == PTX_T_F64) ||
 	    is_integer(x->type_a) != (x->type_c == PTX_T_S32) ||
@@ -149,23 +226,15 @@ lower_mma(struct ptx_lower *l, const struct ptx_stmt *stmt)
 			return;
 		}
 	}
-	x->nd = (uint8_t)registers_for(x->m * x->n, x->type_d);
-	x->na = (uint8_t)registers_for(x->m * x->k, x->type_a);
-	x->nb = (uint8_t)registers_for(x->n * x->k, x->type_b);
-	x->nc = (uint8_t)registers_for(x->m * x->n, x->type_c);
-	if (count_registers(&stmt->ops[0]) != x->nd || count_registers(&stmt->ops[1]) != x->na ||
-	    count_registers(&stmt->ops[2]) != x->nb || count_registers(&stmt->ops[3]) != x->nc) {
+	if (sparse && !sparse_selector(stmt, x)) {
 		ptx_unsupported(l);
 		return;
 	}
-	list = ptx_list(l, x->nd + x->na + x->nb + x->nc);
-	count = x->nd;
-	add_uses(l, &stmt->ops[1], x->type_a, list, &count);
-	add_uses(l, &stmt->ops[2], x->type_b, list, &count);
-	add_uses(l, &stmt->ops[3], x->type_c, list, &count);
-	for (uint32_t k = 0; k < x->nd; k++)
-		list[k] = ptx_result(l, register_of(&stmt->ops[0], k), register_size(x->type_d));
-	finish(l, PTX_H_mma, x, list, x->nd, count, NONE, NONE, 0);
+	x->nd = (uint8_t)registers_for(x->m * x->n, x->type_d);
+	x->na = (uint8_t)registers_for(x->m * x->k / (sparse ? 2 : 1), x->type_a);
+	x->nb = (uint8_t)registers_for(x->n * x->k, x->type_b);
+	x->nc = (uint8_t)registers_for(x->m * x->n, x->type_c);
+	emit_mma(l, stmt, PTX_H_mma, x, sparse ? &stmt->ops[4] : NULL);
 }
 
 /* ldmatrix: up to four 8x8 matrices of 16-bit elements, a row's address from each lane */
@@ -225,7 +294,8 @@ lower_movmatrix(struct ptx_lower *l, const struct ptx_stmt *stmt)
 /*
  * wmma: which lane holds which element is the machine's own business. Element e of a matrix is in
  * lane e % 32, at place e / 32 of the lane's registers. f16 operands have twice the registers that
- * they need; the second half stays unused.
+ * they need; the second half stays unused. Where elements are smaller than a byte, a line has 16
+ * of them, and the lanes have four bytes each, one after another.
  */
 static uint32_t
 wmma_registers(const struct ptx_matrix *x, int which, enum ptx_type type)
@@ -249,13 +319,19 @@ lower_wmma_memory(struct ptx_lower *l, const struct ptx_stmt *stmt, int store)
 	int32_t offset;
 
 	if (stmt->nops < 2 || stmt->ntypes != 1 || !find_shape(stmt, x) ||
-	    element_bits(stmt->types[0]) < 8) {
+	    !element_bits(stmt->types[0])) {
 		ptx_unsupported(l);
 		return;
 	}
 	x->which = ptx_has(stmt, PTX_M_A) ? 'a' : ptx_has(stmt, PTX_M_B) ? 'b' : 'c';
 	x->type_d = stmt->types[0];
 	x->col_c = (uint8_t)ptx_has(stmt, PTX_M_COL);
+	if (element_bits(x->type_d) < 8 &&
+	    (store || x->which == 'c' || x->col_c != (x->which == 'b') ||
+	     x->k * element_bits(x->type_d) != 128)) {
+		ptx_unsupported(l);
+		return;
+	}
 	n = wmma_registers(x, x->which, x->type_d);
 	if (count_registers(regs) != n) {
 		ptx_unsupported(l);
@@ -288,7 +364,6 @@ static void
 lower_wmma_mma(struct ptx_lower *l, const struct ptx_stmt *stmt)
 {
 	struct ptx_matrix *x = ptx_lower_alloc(l, sizeof(*x));
-	uint32_t *list, count;
 
 	if (stmt->nops != 4 || stmt->ntypes < 1 || !find_shape(stmt, x)) {
 		ptx_unsupported(l);
@@ -308,30 +383,21 @@ lower_wmma_mma(struct ptx_lower *l, const struct ptx_stmt *stmt)
 		ptx_unsupported(l);
 		return;
 	}
-	if (element_bits(x->type_a) < 8 || element_bits(x->type_b) != element_bits(x->type_a) ||
-	    element_bits(x->type_c) < 16 || element_bits(x->type_d) < 16 || is_integer(x->type_c) ||
-	    is_integer(x->type_d)) {
+	uint32_t bits = element_bits(x->type_a);
+
+	if (!bits || element_bits(x->type_b) != bits || element_bits(x->type_c) < 16 ||
+	    element_bits(x->type_d) < 16 || is_integer(x->type_c) || is_integer(x->type_d) ||
+	    (bits < 8 && x->k * bits != 128)) {
 		ptx_unsupported(l);
 		return;
 	}
 	x->saturate = (uint8_t)ptx_has(stmt, PTX_M_SATFINITE);
+	x->bit_and = (uint8_t)ptx_has(stmt, PTX_M_AND);
 	x->nd = (uint8_t)wmma_registers(x, 'c', x->type_d);
 	x->na = (uint8_t)wmma_registers(x, 'a', x->type_a);
 	x->nb = (uint8_t)wmma_registers(x, 'b', x->type_b);
 	x->nc = (uint8_t)wmma_registers(x, 'c', x->type_c);
-	if (count_registers(&stmt->ops[0]) != x->nd || count_registers(&stmt->ops[1]) != x->na ||
-	    count_registers(&stmt->ops[2]) != x->nb || count_registers(&stmt->ops[3]) != x->nc) {
-		ptx_unsupported(l);
-		return;
-	}
-	list = ptx_list(l, x->nd + x->na + x->nb + x->nc);
-	count = x->nd;
-	add_uses(l, &stmt->ops[1], x->type_a, list, &count);
-	add_uses(l, &stmt->ops[2], x->type_b, list, &count);
-	add_uses(l, &stmt->ops[3], x->type_c, list, &count);
-	for (uint32_t k = 0; k < x->nd; k++)
-		list[k] = ptx_result(l, register_of(&stmt->ops[0], k), register_size(x->type_d));
-	finish(l, PTX_H_wmma_mma, x, list, x->nd, count, NONE, NONE, 0);
+	emit_mma(l, stmt, PTX_H_wmma_mma, x, NULL);
 }
 
 void
