@@ -3,6 +3,9 @@
  * effect in Python interpreters alone, and what the user has set or what is there stays.
  *
  * Before main() one thread runs, so this is the moment at which the environment may be added to.
+ * LD_LIBRARY_PATH: tinygrad reads the folders itself (tinygrad/runtime/support/c.py), and so does
+ * ctypes.util.find_library(). The loader has read it already; for children it is what `genie run`
+ * sets.
  * TRITON_LIBCUDA_PATH: Triton asks ldconfig where libcuda.so.1 lies, and links a helper with it
  * (triton/backends/nvidia/driver.py).
  * JAX_SKIP_CUDA_CONSTRAINTS_CHECK: JAX refuses the GPU when CUPTI, the profiler's library, does not
@@ -54,6 +57,27 @@ names_folder(char *ret_path, size_t size)
 	return access(file, F_OK) == 0;
 }
 
+/* Ours first: containers put the vendor's folder there. */
+static void
+library_path_prepend(const char *names)
+{
+	const char *theirs = getenv("LD_LIBRARY_PATH");
+	size_t len = strlen(names);
+	char *both;
+
+	if (!theirs || !*theirs) {
+		setenv("LD_LIBRARY_PATH", names, 1);
+		return;
+	}
+	/* a child of a program that did this, or of genie run */
+	if (!strncmp(theirs, names, len) && (theirs[len] == ':' || theirs[len] == '\0'))
+		return;
+	if (asprintf(&both, "%s:%s", names, theirs) < 0)
+		return;
+	setenv("LD_LIBRARY_PATH", both, 1);
+	free(both);
+}
+
 __attribute__((constructor)) static void
 python_begin(void)
 {
@@ -62,8 +86,10 @@ python_begin(void)
 
 	in_python = getenv("GENIE_SERVER") && genie_dlsym()(RTLD_DEFAULT, "Py_BytesMain");
 	if (in_python) {
-		if (names_folder(path, sizeof(path)))
+		if (names_folder(path, sizeof(path))) {
 			setenv("TRITON_LIBCUDA_PATH", path, 0);
+			library_path_prepend(path);
+		}
 		setenv("JAX_SKIP_CUDA_CONSTRAINTS_CHECK", "1", 0);
 	}
 	dlerror();
