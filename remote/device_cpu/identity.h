@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GENIE_CPU_DRIVER_VERSION    13000
+#define GENIE_CPU_DRIVER_VERSION    13050
 #define GENIE_CPU_PCI_BUS           0xfe /* no machine's root complex gives out that many */
 #define GENIE_CPU_DEVICES_MAX       16   /* the n-th is device n of that bus */
 #define GENIE_CPU_PRIORITY_GREATEST (-5)
