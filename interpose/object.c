@@ -78,6 +78,16 @@ table_limit(enum genie_kind kind)
 	return 0;
 }
 
+/*
+ * Programs keep bits of their own in handles that should be addresses: PyTorch takes a stream whose
+ * lowest bit is 1 for one of its own (c10/cuda/CUDAStream.cpp), so streams have even indices.
+ */
+static uint32_t
+table_step(enum genie_kind kind)
+{
+	return kind == GENIE_KIND_STREAM ? 2 : 1;
+}
+
 static struct slot *
 table_slot(struct table *table, uint32_t index)
 {
@@ -90,9 +100,9 @@ table_slot(struct table *table, uint32_t index)
 	return chunk ? &chunk[index % CHUNK_SLOTS] : NULL;
 }
 
-/* An unused index, or 0. */
+/* An unused index, a multiple of @step, or 0. */
 static uint32_t
-table_take_locked(struct table *table, uint32_t limit)
+table_take_locked(struct table *table, uint32_t limit, uint32_t step)
 {
 	_Atomic(struct slot *) *chunk;
 	uint32_t index = table->free_first;
@@ -103,9 +113,10 @@ table_take_locked(struct table *table, uint32_t limit)
 			table->free_last = 0;
 		return index;
 	}
-	if (table->used >= limit)
+	index = (table->used + step - 1) / step * step;
+	if (index >= limit)
 		return 0;
-	chunk = &table->chunks[table->used / CHUNK_SLOTS];
+	chunk = &table->chunks[index / CHUNK_SLOTS];
 	if (!atomic_load_explicit(chunk, memory_order_relaxed)) {
 		struct slot *slots = calloc(CHUNK_SLOTS, sizeof(*slots));
 
@@ -113,7 +124,8 @@ table_take_locked(struct table *table, uint32_t limit)
 			return 0;
 		atomic_store_explicit(chunk, slots, memory_order_release);
 	}
-	return table->used++;
+	table->used = index + 1;
+	return index;
 }
 
 void *
@@ -127,7 +139,7 @@ genie_object_new(enum genie_kind kind, size_t size, struct genie_ctx *ctx)
 	if (!object)
 		return NULL;
 	pthread_mutex_lock(&table->lock);
-	index = table_take_locked(table, table_limit(kind));
+	index = table_take_locked(table, table_limit(kind), table_step(kind));
 	if (index) {
 		slot = table_slot(table, index);
 		object->token = genie_token(kind, slot->generation, index);

@@ -2,6 +2,9 @@
 #include "interpose/client.h"
 
 #include <criterion/criterion.h>
+
+#include "tests/unit/fake_chan.h"
+
 #include <pthread.h>
 
 Test(client_object, lookup)
@@ -104,4 +107,29 @@ Test(client_object, threads, .timeout = 30)
 		pthread_create(&threads[i], NULL, churn, NULL);
 	for (int i = 0; i < 4; i++)
 		pthread_join(threads[i], NULL);
+}
+
+/* PyTorch takes a stream whose handle is odd for one of its own, not for a program's. */
+Test(client_object_streams, even)
+{
+	CUstream streams[40];
+	CUcontext ctx;
+
+	fake_init();
+	cr_assert_eq(cuInit(0), CUDA_SUCCESS);
+	cr_assert_eq(cuDevicePrimaryCtxRetain(&ctx, 0), CUDA_SUCCESS);
+	cr_assert_eq(cuCtxSetCurrent(ctx), CUDA_SUCCESS);
+	for (int i = 0; i < 40; i++) {
+		cr_assert_eq(cuStreamCreate(&streams[i], 0), CUDA_SUCCESS);
+		cr_assert_eq((uintptr_t)streams[i] % 2, 0);
+		for (int j = 0; j < i; j++)
+			cr_assert_neq(streams[i], streams[j]);
+	}
+	for (int i = 0; i < 40; i++)
+		cr_assert_eq(cuStreamDestroy_v2(streams[i]), CUDA_SUCCESS);
+	for (int i = 0; i < 80; i++) { /* indices that are used again */
+		cr_assert_eq(cuStreamCreate(&streams[0], 0), CUDA_SUCCESS);
+		cr_assert_eq((uintptr_t)streams[0] % 2, 0);
+		cr_assert_eq(cuStreamDestroy_v2(streams[0]), CUDA_SUCCESS);
+	}
 }
