@@ -12,15 +12,19 @@
 #include "api/tables.h"
 #include "interpose/cache.h"
 #include "interpose/stats.h"
+#include "interpose/watch.h"
 #include "wire/codec.h"
 
 /* ---- entering ---- */
 
 CUresult
-genie_enter_slow(bool early)
+genie_enter_slow(enum genie_op op, bool early)
 {
 	int sticky = atomic_load_explicit(&genie_client.sticky, memory_order_relaxed);
 
+	genie_settings();
+	if (genie_client.watched)
+		genie_watch_call(op);
 	if (early)
 		return CUDA_SUCCESS;
 	if (genie_client.forked ||
@@ -135,7 +139,7 @@ genie_wait(uint32_t slot, uint64_t ticket)
 		return CUDA_ERROR_NOT_INITIALIZED;
 	if (genie_chan_progress(chan, slot) >= ticket)
 		return CUDA_SUCCESS;
-	genie_count(&genie_thread_self()->round_trips);
+	genie_count_round_trip(genie_thread_self());
 	error = genie_chan_wait(chan, slot, ticket);
 	if (!error)
 		return CUDA_SUCCESS;
@@ -161,7 +165,7 @@ reply_receive(struct genie_thread *thread, uint64_t ticket, enum genie_op op, vo
 		thread->reply = malloc(GENIE_REPLY_MAX);
 	if (!thread->reply)
 		return CUDA_ERROR_OUT_OF_MEMORY;
-	genie_count(&thread->round_trips);
+	genie_count_round_trip(thread);
 	error = genie_lane_wait_reply(thread->lane, ticket, &status, thread->reply, GENIE_REPLY_MAX,
 				      &len);
 	if (error)

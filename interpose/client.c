@@ -16,6 +16,7 @@
 
 #include "interpose/stats.h"
 #include "interpose/visible.h"
+#include "interpose/watch.h"
 #include "wire/codec.h"
 
 #define SERVERS_MAX 4096 /* bytes of GENIE_SERVER */
@@ -156,6 +157,7 @@ client_fork_child(void)
 	genie_graph_fork_child();
 	genie_thread_fork_child();
 	genie_stats_fork_child();
+	genie_watch_fork_child();
 	if (chan)
 		genie_chan_forget(chan);
 	atomic_store(&genie_client.chan, NULL);
@@ -193,7 +195,14 @@ settings_read(void)
 		genie_client.kinds_unwanted = GENIE_IMAGE_SASS;
 	perf_parse(getenv("GENIE_PERF"));
 	genie_stats_init();
+	genie_watch_init();
 	pthread_atfork(NULL, NULL, client_fork_child);
+}
+
+void
+genie_settings(void)
+{
+	pthread_once(&settings_once, settings_read);
 }
 
 bool
@@ -343,7 +352,9 @@ genie_client_init(void)
 		status = genie_client.device_count ? genie_ctx_init() : CUDA_ERROR_NO_DEVICE;
 		atomic_store_explicit(&genie_client.init_status, status, memory_order_release);
 		if (status == CUDA_SUCCESS)
-			atomic_store_explicit(&genie_client.gate, 0, memory_order_release);
+			atomic_store_explicit(&genie_client.gate,
+					      genie_client.watched ? GENIE_GATE_WATCHED : 0,
+					      memory_order_release);
 	}
 	pthread_mutex_unlock(&genie_client.lock);
 	return (CUresult)status;

@@ -42,8 +42,10 @@ struct genie_client {
 	const struct genie_device_info *server_devices; /* all; NVML has its own numbers */
 	int device_order[GENIE_DEVICES_MAX];            /* the server's number of each device */
 	const struct genie_welcome *welcome;
-	/* 0 while every entry point may go on: initialised, not forked, no sticky error. */
+	/* 0 while every entry point may go on without a look: initialised, not forked, no sticky
+	 * error, not watched. */
 	_Atomic int gate;
+	bool watched;                /* calls are counted or logged by name (watch.c) */
 	_Atomic int announced_death; /* the loss of the peer was logged */
 	_Atomic uint64_t reported; /* ticket of the last asynchronous error given to the program */
 };
@@ -72,6 +74,8 @@ genie_device_from_wire(int device)
 /* What cannot be true of a device that a server describes, or NULL. (device.c) */
 const char *genie_device_problem(const struct genie_device_info *info);
 
+/* Reads the variables of the environment, the first time. */
+void genie_settings(void);
 /* Connects if nothing is connected yet. 0, or negative errno (the cause was logged once). For
  * cuInit, NVML and cuDriverGetVersion; everything else runs behind genie_enter(). */
 int genie_client_connect(void);
@@ -130,6 +134,7 @@ struct genie_thread {
 	bool ptds;        /* inside a _ptds entry point: stream 0 is the per-thread stream */
 	uint64_t calls;   /* entry points; summed into the statistics when the thread ends */
 	uint64_t async_calls, launches, round_trips;
+	enum genie_op op;          /* the entry point it is in, where they are watched */
 	struct genie_thread *next; /* list of all threads, for the statistics */
 	struct genie_thread *prev;
 	bool registered; /* in that list; the end of the thread gives the lane back */
@@ -160,11 +165,12 @@ void genie_thread_fork_child(void);
 /* ---- entry and exit of stubs (call.c) ---- */
 
 /* What every stub does first. CUDA_SUCCESS, or what the stub returns at once: not initialised,
- * forked, dead, sticky error. @early: cuInit need not have run. */
-CUresult genie_enter_slow(bool early);
+ * forked, dead, sticky error. @op: the entry point, GENIE_OP_genieNop when it has no name;
+ * @early: cuInit need not have run. */
+CUresult genie_enter_slow(enum genie_op op, bool early);
 CUresult genie_enter_steady_slow(CUresult status);
 static inline CUresult
-genie_enter(bool early)
+genie_enter(enum genie_op op, bool early)
 {
 	struct genie_thread *thread = genie_thread_self();
 
@@ -173,13 +179,13 @@ genie_enter(bool early)
 				     !genie_chan_dead(genie_client_chan()),
 			     1))
 		return CUDA_SUCCESS;
-	return genie_enter_slow(early);
+	return genie_enter_slow(op, early);
 }
 /* For calls that ask nothing of a context: a sticky error does not concern them. */
 static inline CUresult
-genie_enter_steady(void)
+genie_enter_steady(enum genie_op op)
 {
-	CUresult status = genie_enter(false);
+	CUresult status = genie_enter(op, false);
 
 	return status == CUDA_SUCCESS ? status : genie_enter_steady_slow(status);
 }

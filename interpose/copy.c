@@ -16,6 +16,7 @@
 #include "interpose/mirror.h"
 #include "interpose/share.h"
 #include "interpose/upload.h"
+#include "interpose/watch.h"
 
 #include <errno.h>
 #include <string.h>
@@ -315,7 +316,7 @@ download(void *dst, CUdeviceptr src, size_t size, struct genie_stream *stream)
 		}
 	}
 	slots_give(slots);
-	genie_count(&genie_thread_self()->round_trips);
+	genie_count_round_trip(genie_thread_self());
 	if (stream == NULL) /* a part of a wait, which reports what there is */
 		return status;
 	return status == CUDA_SUCCESS ? genie_pending_error() : status;

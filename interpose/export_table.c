@@ -59,7 +59,7 @@ cudart_primary_ctx(CUcontext *pctx, CUdevice device)
 static CUresult
 cudart_module_load(CUmodule *module, const void *wrapper)
 {
-	CUresult status = genie_enter(false);
+	CUresult status = genie_enter(GENIE_OP_genieNop, false);
 
 	return status == CUDA_SUCCESS ? genie_cuModuleLoadData(module, wrapper) : status;
 }
@@ -76,7 +76,7 @@ cudart_module_load_options(CUmodule *module, const void *wrapper, void *a, void 
 static CUresult
 cudart_module_load_fatbin(const void *fatbin, CUmodule *module, void *a, void *b, unsigned int c)
 {
-	CUresult status = genie_enter(false);
+	CUresult status = genie_enter(GENIE_OP_genieNop, false);
 
 	(void)a;
 	(void)b;
@@ -178,7 +178,7 @@ tools_module_functions(CUcontext handle, CUmodule module,
 	unsigned int count = 0;
 
 	(void)handle;
-	if (genie_enter(false) != CUDA_SUCCESS ||
+	if (genie_enter(GENIE_OP_genieNop, false) != CUDA_SUCCESS ||
 	    genie_cuModuleGetFunctionCount(&count, module) != CUDA_SUCCESS)
 		return 0;
 	if (count > FUNCTIONS_MAX)

@@ -17,7 +17,7 @@ dense_send(const struct genie_dense *dense, CUstream handle)
 	struct genie_args_genieNativeDense args = {.dense = dense};
 	struct genie_stream *stream;
 
-	if (genie_enter(false) != CUDA_SUCCESS || !genie_ctx_current())
+	if (genie_enter(GENIE_OP_genieNop, false) != CUDA_SUCCESS || !genie_ctx_current())
 		return CUBLAS_STATUS_EXECUTION_FAILED;
 	stream = genie_stream_get(handle);
 	if (!stream)

@@ -126,7 +126,7 @@ genie_gemm_submit(const struct genie_gemm *gemm, CUstream handle)
 {
 	struct genie_args_genieNativeGemm args = {0};
 	struct genie_stream *stream;
-	CUresult status = genie_enter(false);
+	CUresult status = genie_enter(GENIE_OP_genieNop, false);
 
 	if (status != CUDA_SUCCESS)
 		return status;

@@ -4,6 +4,7 @@
  * else is generated: the server's NVML answers.
  */
 #include "interpose/nvml_device.h"
+#include "interpose/watch.h"
 #include "wire/codec.h"
 
 #include <stdio.h>
@@ -15,9 +16,12 @@ static _Atomic int init_count;
 /* ---- entering ---- */
 
 nvmlReturn_t
-genie_nvml_enter(bool early)
+genie_nvml_enter(enum genie_op op, bool early)
 {
 	genie_count(&genie_thread_self()->calls);
+	genie_settings();
+	if (genie_client.watched)
+		genie_watch_call(op);
 	if (early)
 		return NVML_SUCCESS;
 	if (atomic_load_explicit(&init_count, memory_order_acquire) == 0)

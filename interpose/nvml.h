@@ -9,8 +9,8 @@
 
 #include "api/nvml.h"
 
-/* What every stub does first; @early: nvmlInit need not have run. */
-nvmlReturn_t genie_nvml_enter(bool early);
+/* What every stub does first; @op: the entry point, @early: nvmlInit need not have run. */
+nvmlReturn_t genie_nvml_enter(enum genie_op op, bool early);
 /* Asks the worker. */
 nvmlReturn_t genie_nvml_call(enum genie_op op, void *args);
 nvmlReturn_t genie_nvml_unsupported(const char *name, void *caller);

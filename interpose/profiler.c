@@ -1,7 +1,7 @@
 /*
- * The profiler's on and off: marks for a tool that is not there.
+ * The profiler's on and off: marks for a tool that is not there. GENIE_STATS counts between them.
  */
-#include "interpose/client.h"
+#include "interpose/watch.h"
 
 CUresult
 genie_cuProfilerInitialize(const char *configFile, const char *outputFile, CUoutput_mode outputMode)
@@ -15,11 +15,17 @@ genie_cuProfilerInitialize(const char *configFile, const char *outputFile, CUout
 CUresult
 genie_cuProfilerStart(void)
 {
-	return genie_ctx_current() ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
+	if (!genie_ctx_current())
+		return CUDA_ERROR_INVALID_CONTEXT;
+	genie_watch_begin();
+	return CUDA_SUCCESS;
 }
 
 CUresult
 genie_cuProfilerStop(void)
 {
-	return genie_ctx_current() ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
+	if (!genie_ctx_current())
+		return CUDA_ERROR_INVALID_CONTEXT;
+	genie_watch_end();
+	return CUDA_SUCCESS;
 }

@@ -4,12 +4,11 @@
  * library, which runs after the exit handlers of the program and of what depends on us; who still
  * calls after it is served, but no longer counted.
  */
-#include <stdbool.h>
-
 #include "interpose/stats.h"
 
 #include "interpose/client.h"
 #include "interpose/upload.h"
+#include "interpose/watch.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -82,6 +81,12 @@ path_set(const char *name)
 	}
 }
 
+bool
+genie_stats_wanted(void)
+{
+	return stats_path[0] != '\0';
+}
+
 void
 genie_stats_init(void)
 {
@@ -139,7 +144,7 @@ write_unsupported(FILE *file)
 		comma = ",";
 	}
 	pthread_mutex_unlock(&unsupported_lock);
-	fprintf(file, "%s}\n", *comma ? "\n  " : "");
+	fprintf(file, "%s}", *comma ? "\n  " : "");
 }
 
 static void
@@ -193,7 +198,8 @@ genie_stats_write(void)
 	fprintf(file, "  \"round_trips\": %llu,\n", (unsigned long long)sum.round_trips);
 	write_session(file);
 	write_unsupported(file);
-	fprintf(file, "}\n");
+	genie_watch_write(file);
+	fprintf(file, "\n}\n");
 	if (fclose(file) || rename(temporary, stats_path)) {
 		genie_warn("cannot write %s: %m", stats_path);
 		unlink(temporary);

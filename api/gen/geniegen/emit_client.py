@@ -129,7 +129,8 @@ def stub(function: Function, target: Function) -> List[str]:
         out.append(f"\t\t{lib.unsupported}({string(function.name)}, __builtin_return_address(0));")
         return out + ["", "\terrno = genie_errno;", "\treturn genie_result;", "}", ""]
     early = "true" if target.early else "false"
-    enter = f"{lib.enter}_steady()" if target.steady else f"{lib.enter}({early})"
+    op = f"GENIE_OP_{function.name}"
+    enter = f"{lib.enter}_steady({op})" if target.steady else f"{lib.enter}({op}, {early})"
     out += [f"\t{target.ret} genie_result = {enter};", ""]
     prefix = "genie_" if target.by_hand else "call_"
     values = []

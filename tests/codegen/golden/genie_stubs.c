@@ -116,7 +116,7 @@ CUresult
 cuInit(unsigned int Flags)
 {
 	int genie_errno = errno;
-	CUresult genie_result = genie_enter(true);
+	CUresult genie_result = genie_enter(GENIE_OP_cuInit, true);
 
 	if (genie_result == CUDA_SUCCESS)
 		genie_result = genie_cuInit(Flags);
@@ -130,7 +130,7 @@ CUresult
 cuMemsetD8Async(CUdeviceptr dstDevice, unsigned char uc, size_t N, CUstream hStream)
 {
 	int genie_errno = errno;
-	CUresult genie_result = genie_enter(false);
+	CUresult genie_result = genie_enter(GENIE_OP_cuMemsetD8Async, false);
 
 	if (genie_result == CUDA_SUCCESS)
 		genie_result = call_cuMemsetD8Async(dstDevice, uc, N, hStream);
@@ -144,7 +144,7 @@ CUresult
 cuMemsetD8Async_ptsz(CUdeviceptr dstDevice, unsigned char uc, size_t N, CUstream hStream)
 {
 	int genie_errno = errno;
-	CUresult genie_result = genie_enter(false);
+	CUresult genie_result = genie_enter(GENIE_OP_cuMemsetD8Async_ptsz, false);
 
 	if (genie_result == CUDA_SUCCESS)
 		genie_result = call_cuMemsetD8Async(dstDevice, uc, N,
@@ -159,7 +159,7 @@ CUresult
 cuDeviceGetName(char *name, int len, CUdevice dev)
 {
 	int genie_errno = errno;
-	CUresult genie_result = genie_enter(false);
+	CUresult genie_result = genie_enter(GENIE_OP_cuDeviceGetName, false);
 
 	if (genie_result == CUDA_SUCCESS)
 		genie_result = call_cuDeviceGetName(name, len, dev);
@@ -173,7 +173,7 @@ CUresult
 cuStreamCreate(CUstream *phStream, unsigned int Flags)
 {
 	int genie_errno = errno;
-	CUresult genie_result = genie_enter(false);
+	CUresult genie_result = genie_enter(GENIE_OP_cuStreamCreate, false);
 
 	if (genie_result == CUDA_SUCCESS)
 		genie_result = call_cuStreamCreate(phStream, Flags);
@@ -187,7 +187,7 @@ CUresult
 cuStreamDestroy_v2(CUstream hStream)
 {
 	int genie_errno = errno;
-	CUresult genie_result = genie_enter(false);
+	CUresult genie_result = genie_enter(GENIE_OP_cuStreamDestroy_v2, false);
 
 	if (genie_result == CUDA_SUCCESS)
 		genie_result = genie_cuStreamDestroy_v2(hStream);
@@ -201,7 +201,7 @@ CUresult
 cuGraphGetNodes(CUgraph hGraph, CUgraphNode *nodes, size_t *numNodes)
 {
 	int genie_errno = errno;
-	CUresult genie_result = genie_enter(false);
+	CUresult genie_result = genie_enter(GENIE_OP_cuGraphGetNodes, false);
 
 	if (genie_result == CUDA_SUCCESS)
 		genie_result = call_cuGraphGetNodes(hGraph, nodes, numNodes);
@@ -215,7 +215,7 @@ CUresult
 cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction f, void **kernelParams, void **extra)
 {
 	int genie_errno = errno;
-	CUresult genie_result = genie_enter(false);
+	CUresult genie_result = genie_enter(GENIE_OP_cuLaunchKernelEx, false);
 
 	if (genie_result == CUDA_SUCCESS)
 		genie_result = genie_cuLaunchKernelEx(config, f, kernelParams, extra);
@@ -229,7 +229,7 @@ CUresult
 cuLaunchKernelEx_ptsz(const CUlaunchConfig *config, CUfunction f, void **kernelParams, void **extra)
 {
 	int genie_errno = errno;
-	CUresult genie_result = genie_enter(false);
+	CUresult genie_result = genie_enter(GENIE_OP_cuLaunchKernelEx_ptsz, false);
 
 	if (genie_result == CUDA_SUCCESS) {
 		struct genie_thread *genie_thread = genie_thread_self();
@@ -268,7 +268,7 @@ CUresult
 cuDeviceGetThing(CUdevice dev, nvmlThing_t *thing, nvmlWord_t word)
 {
 	int genie_errno = errno;
-	CUresult genie_result = genie_enter(false);
+	CUresult genie_result = genie_enter(GENIE_OP_cuDeviceGetThing, false);
 
 	if (genie_result == CUDA_SUCCESS)
 		genie_result = call_cuDeviceGetThing(dev, thing, word);
@@ -282,7 +282,7 @@ CUresult
 cuDeviceGetCount(int *count)
 {
 	int genie_errno = errno;
-	CUresult genie_result = genie_enter_steady();
+	CUresult genie_result = genie_enter_steady(GENIE_OP_cuDeviceGetCount);
 
 	if (genie_result == CUDA_SUCCESS)
 		genie_result = genie_cuDeviceGetCount(count);

@@ -23,7 +23,7 @@ fuzz_inside_close(void)
 EXPORT int
 fuzz_inside_call(unsigned op, void *args)
 {
-	CUresult status = genie_enter(false);
+	CUresult status = genie_enter(GENIE_OP_genieNop, false);
 
 	return status != CUDA_SUCCESS
 		       ? (int)status
