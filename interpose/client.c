@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/tested.h"
 #include "interpose/stats.h"
 #include "interpose/visible.h"
 #include "interpose/watch.h"
@@ -297,6 +298,19 @@ devices_choose_locked(const struct genie_device_info *devices)
 	return 0;
 }
 
+/* Newer drivers are compatible with what was tried; of an older one the user should know. */
+static void
+driver_judge(uint32_t driver)
+{
+	char version[32];
+
+	snprintf(version, sizeof(version), "%u.%u", driver / 1000, driver % 1000 / 10);
+	if (genie_tested_compare(GENIE_TESTED_DRIVER, version) < 0)
+		genie_warn("the server's driver is for CUDA %s, and genie was tried with %s and "
+			   "later: `genie doctor` says more",
+			   version, genie_tested[GENIE_TESTED_DRIVER].oldest);
+}
+
 int
 genie_client_connect(void)
 {
@@ -326,6 +340,7 @@ genie_client_connect(void)
 		connect_failed = error;
 		goto out;
 	}
+	driver_judge(genie_client.welcome->driver_version);
 	atomic_store_explicit(&genie_client.chan, chan, memory_order_release);
 out:
 	pthread_mutex_unlock(&genie_client.lock);

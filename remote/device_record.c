@@ -1,7 +1,8 @@
 /*
  * The record device: answers everything, computes nothing. It lets any program run to its end on a
  * machine without a GPU, so that what it does can be recorded. It looks like an H100
- * (GENIE_RECORD_CC=8.0 and the like for another compute capability).
+ * (GENIE_RECORD_CC=8.0 and the like for another compute capability) with a driver for CUDA 13.0
+ * (GENIE_RECORD_CUDA=12.4 and the like for another).
  *
  * Device memory is address space without pages: what is copied there is dropped, what is copied
  * from there is zero. Streams and graphs know whether they capture and how much; everything else
@@ -127,7 +128,7 @@ record_create(void **ret_handle)
 static CUresult
 record_cuDriverGetVersion(int *version)
 {
-	*version = 13000;
+	*version = record.driver_version;
 	return CUDA_SUCCESS;
 }
 
@@ -546,6 +547,22 @@ read_capability(const char *text, char *err, size_t err_size)
 	return 0;
 }
 
+/* "12.4". */
+static int
+read_driver(const char *text, char *err, size_t err_size)
+{
+	unsigned int major = 13, minor = 0;
+	char rest;
+
+	if (text && *text &&
+	    (sscanf(text, "%u.%u%c", &major, &minor, &rest) != 2 || major > 99 || minor > 9)) {
+		snprintf(err, err_size, "GENIE_RECORD_CUDA=%s is no version of CUDA (12.4)", text);
+		return -EINVAL;
+	}
+	record.driver_version = (int)(major * 1000 + minor * 10);
+	return 0;
+}
+
 static void
 close_backend(struct genie_backend *backend)
 {
@@ -565,6 +582,8 @@ genie_backend_record_open(struct genie_backend *ret, char *err, size_t err_size)
 	};
 	int r = read_capability(getenv("GENIE_RECORD_CC"), err, err_size);
 
+	if (r == 0)
+		r = read_driver(getenv("GENIE_RECORD_CUDA"), err, err_size);
 	if (r < 0)
 		return r;
 	atomic_store(&record.next_handle, UINT64_C(0x7ec0000000));

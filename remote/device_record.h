@@ -14,6 +14,7 @@ struct record_architecture {
 
 /* The process's one record device. */
 struct record_device {
+	int driver_version; /* as cuDriverGetVersion says it */
 	int major, minor;
 	const struct record_architecture *arch;
 	atomic_uint_least64_t next_handle;

@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/tested.h"
 #include "genie_ops.h"
 #include "tools/genie.h"
 #include "transport/chan.h"
@@ -24,10 +25,11 @@ static const char help[] =
 	"usage: genie doctor [--server WHERE] [--strict]\n"
 	"\n"
 	"Looks at this machine and, if one is configured, the server: what is here (ok), what is\n"
-	"not here but not needed for a run (--), what a run will fail for (!!), and what to do.\n"
+	"not here but not needed for a run (--), what has a version that Genie was not tried with\n"
+	"(?), what a run will fail for (!!), and what to do.\n"
 	"\n"
 	"  --server WHERE  the server to look at (default: $GENIE_SERVER)\n"
-	"  --strict        exit with 1 when something a run needs is missing (for CI)\n"
+	"  --strict        exit with 1 when there is a !! or a ? (for CI)\n"
 	"  --help\n"
 	"\n"
 	"GENIE_TOKEN is the server's token, if it has one.\n";
@@ -36,15 +38,17 @@ static const char help[] =
 enum finding {
 	FINE,    /* here */
 	ABSENT,  /* not here, and nothing needs it now */
+	DOUBT,   /* a version that was not tried */
 	PROBLEM, /* a run will fail or be slow */
 };
 
-static unsigned problems;
+static unsigned problems, doubts;
 
 static void __attribute__((format(printf, 3, 4)))
 say(enum finding finding, const char *what, const char *fmt, ...)
 {
-	static const char *const marks[] = {[FINE] = "ok", [ABSENT] = "--", [PROBLEM] = "!!"};
+	static const char *const marks[] = {
+		[FINE] = "ok", [ABSENT] = "--", [DOUBT] = "?", [PROBLEM] = "!!"};
 	va_list ap;
 
 	printf("%-3s %-16s ", marks[finding], what);
@@ -52,8 +56,8 @@ say(enum finding finding, const char *what, const char *fmt, ...)
 	vprintf(fmt, ap);
 	va_end(ap);
 	putchar('\n');
-	if (finding == PROBLEM)
-		problems++;
+	problems += finding == PROBLEM;
+	doubts += finding == DOUBT;
 }
 
 /* What to type, below the finding that it is for. */
@@ -66,6 +70,24 @@ static void __attribute__((format(printf, 1, 2))) advise(const char *fmt, ...)
 	vprintf(fmt, ap);
 	va_end(ap);
 	putchar('\n');
+}
+
+/* @more: what else there is to say of it, with its own comma, or "". */
+static void
+say_version(enum genie_tested_what what, const char *version, const char *more)
+{
+	const struct genie_tested *tested = &genie_tested[what];
+	int compared = genie_tested_compare(what, version);
+
+	if (!compared) {
+		say(FINE, tested->name, "%s%s", version, more);
+		return;
+	}
+	say(DOUBT, tested->name, "%s%s: %s than what was tried, %s%s%s", version, more,
+	    compared < 0 ? "older" : "newer", tested->oldest,
+	    strcmp(tested->oldest, tested->newest) ? " to " : "",
+	    strcmp(tested->oldest, tested->newest) ? tested->newest : "");
+	advise("%s", tested->advice);
 }
 
 /* First line of a file or of a command's output; false when there is none. */
@@ -190,16 +212,18 @@ check_driver(void)
 static void
 check_cuda(const char *source)
 {
-	char fetched[PATH_MAX + 32], command[PATH_MAX + 128], line[64];
+	char fetched[PATH_MAX + 32], command[PATH_MAX + 128], line[64], more[PATH_MAX + 48];
 	const char *places[] = {"nvcc", "/usr/local/cuda/bin/nvcc", fetched};
 
 	snprintf(fetched, sizeof(fetched), "%s/.deps/cuda/bin/nvcc", source);
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
 		snprintf(command, sizeof(command),
-			 "'%s' --version 2>/dev/null | grep -o 'release [0-9.]*'", places[i]);
+			 "'%s' --version 2>/dev/null | sed -n 's/.*release \\([0-9.]*\\).*/\\1/p'",
+			 places[i]);
 		if (strchr(places[i], '\'') || !command_line(command, line, sizeof(line)))
 			continue;
-		say(FINE, "CUDA compiler", "%s, %s", line, places[i]);
+		snprintf(more, sizeof(more), ", %s", places[i]);
+		say_version(GENIE_TESTED_COMPILER, line, more);
 		return;
 	}
 	say(ABSENT, "CUDA compiler", "no nvcc: needed to build CUDA programs, not to run them");
@@ -224,40 +248,95 @@ check_build(const char *source)
 	advise("%s/tools/install-deps", source);
 }
 
-static void
-check_pytorch(void)
-{
-	char line[256];
+/*
+ * What is installed, by the names of tested.def. Nothing is imported: PyTorch takes seconds. Its
+ * CUDA is "None" where it was built without.
+ */
+static const char python_look[] =
+	"import importlib.util, os, platform, runpy\n"
+	"print(\"PYTHON\", platform.python_version(), flush=True)\n"
+	"import importlib.metadata\n"
+	"spec = importlib.util.find_spec(\"torch\")\n"
+	"if spec and spec.origin:\n"
+	"    path = os.path.join(os.path.dirname(spec.origin), \"version.py\")\n"
+	"    said = runpy.run_path(path)\n"
+	"    print(\"PYTORCH\", said[\"__version__\"])\n"
+	"    print(\"PYTORCH_CUDA\", said.get(\"cuda\"))\n"
+	"for key, names in ((\"TRITON\", (\"triton\",)),\n"
+	"        (\"CUBLAS\", (\"nvidia-cublas\", \"nvidia-cublas-cu12\", "
+	"\"nvidia-cublas-cu11\")),\n"
+	"        (\"CUDNN\", (\"nvidia-cudnn-cu13\", \"nvidia-cudnn-cu12\", "
+	"\"nvidia-cudnn-cu11\")),\n"
+	"        (\"NCCL\", (\"nvidia-nccl-cu13\", \"nvidia-nccl-cu12\", \"nvidia-nccl-cu11\"))):\n"
+	"    for name in names:\n"
+	"        try:\n"
+	"            print(key, importlib.metadata.version(name))\n"
+	"            break\n"
+	"        except importlib.metadata.PackageNotFoundError:\n"
+	"            pass\n";
 
-	if (!command_line("timeout " PYTHON_TIMEOUT " python3 -c 'import torch; "
-			  "print(torch.__version__, torch.version.cuda or \"none\")' 2>/dev/null",
-			  line, sizeof(line))) {
-		say(ABSENT, "PyTorch", "not installed for this python3");
-		advise("python3 -m pip install torch   (in a virtual environment)");
-	} else if (strstr(line, " none")) {
-		*strchr(line, ' ') = '\0';
-		say(ABSENT, "PyTorch", "%s, built without CUDA: it asks for no GPU", line);
-		advise("python3 -m pip install --force-reinstall torch   (not from the cpu index)");
-	} else {
-		say(FINE, "PyTorch", "%.*s, for CUDA %s", (int)strcspn(line, " "), line,
-		    strchr(line, ' ') + 1);
-	}
+/* One line of its answer: "KEY VERSION". */
+static void
+python_found(const char *line, char versions[GENIE_TESTED_COUNT][64])
+{
+	const char *space = strchr(line, ' ');
+
+	for (int what = 0; space && what < GENIE_TESTED_COUNT; what++)
+		if (strlen(genie_tested[what].key) == (size_t)(space - line) &&
+		    !strncmp(line, genie_tested[what].key, (size_t)(space - line)))
+			snprintf(versions[what], sizeof(versions[what]), "%s", space + 1);
 }
 
 static void
-check_python(void)
+check_pytorch(char versions[GENIE_TESTED_COUNT][64])
 {
-	char line[256];
+	const char *version = versions[GENIE_TESTED_PYTORCH];
+	char *cuda = versions[GENIE_TESTED_PYTORCH_CUDA];
 
-	if (!command_line("python3 -c 'import platform; print(platform.python_version())' "
-			  "2>/dev/null",
-			  line, sizeof(line))) {
+	if (!*version) {
+		say(ABSENT, "PyTorch", "not installed for this python3");
+		advise("python3 -m pip install torch   (in a virtual environment)");
+		return;
+	}
+	if (!strcmp(cuda, "None") || !*cuda) {
+		*cuda = '\0';
+		say(ABSENT, "PyTorch", "%s, built without CUDA: it asks for no GPU", version);
+		advise("python3 -m pip install --force-reinstall torch   (not from the cpu index)");
+		return;
+	}
+	say_version(GENIE_TESTED_PYTORCH, version, "");
+}
+
+/* @ret_pytorch_cuda: what its CUDA is, "" where nothing needs one. */
+static void
+check_python(char *ret_pytorch_cuda, size_t size)
+{
+	static const enum genie_tested_what libraries[] = {GENIE_TESTED_PYTORCH_CUDA,
+							   GENIE_TESTED_TRITON, GENIE_TESTED_CUBLAS,
+							   GENIE_TESTED_CUDNN, GENIE_TESTED_NCCL};
+	char versions[GENIE_TESTED_COUNT][64] = {""}, line[256];
+	char command[sizeof(python_look) + 64];
+	FILE *f;
+
+	*ret_pytorch_cuda = '\0';
+	snprintf(command, sizeof(command), "timeout " PYTHON_TIMEOUT " python3 -c '%s' 2>/dev/null",
+		 python_look);
+	f = popen(command, "re");
+	while (first_line(f, line, sizeof(line)))
+		python_found(line, versions);
+	if (f)
+		pclose(f);
+	if (!*versions[GENIE_TESTED_PYTHON]) {
 		say(ABSENT, "Python", "no python3: needed to build Genie and for PyTorch");
 		advise("apt-get install -y python3   (as root)");
 		return;
 	}
-	say(FINE, "Python", "%s", line);
-	check_pytorch();
+	say_version(GENIE_TESTED_PYTHON, versions[GENIE_TESTED_PYTHON], "");
+	check_pytorch(versions);
+	for (size_t i = 0; i < sizeof(libraries) / sizeof(libraries[0]); i++)
+		if (*versions[libraries[i]])
+			say_version(libraries[i], versions[libraries[i]], "");
+	snprintf(ret_pytorch_cuda, size, "%s", versions[GENIE_TESTED_PYTORCH_CUDA]);
 }
 
 static void
@@ -351,8 +430,24 @@ advise_server(const char *home)
 	advise("%s%sgenie run --local -- PROGRAM   to try it without", home, *home ? "/" : "");
 }
 
+/* A runtime works with every driver of its major version and with later ones. */
 static void
-check_server(const char *server, const char *home)
+check_server_driver(unsigned int driver, const char *pytorch_cuda)
+{
+	char version[32];
+
+	snprintf(version, sizeof(version), "%u.%u", driver / 1000, driver % 1000 / 10);
+	say_version(GENIE_TESTED_DRIVER, version, "");
+	if (*pytorch_cuda && strtoul(pytorch_cuda, NULL, 10) > driver / 1000) {
+		say(PROBLEM, "CUDA driver", "%s of the server is too old for PyTorch's CUDA %s",
+		    version, pytorch_cuda);
+		advise("install a newer driver there, or here a PyTorch for CUDA %u",
+		       driver / 1000);
+	}
+}
+
+static void
+check_server(const char *server, const char *home, const char *pytorch_cuda)
 {
 	struct genie_chan_opts opts = {
 		.server = server,
@@ -374,9 +469,9 @@ check_server(const char *server, const char *home)
 		return;
 	}
 	welcome = genie_chan_welcome(chan);
-	say(FINE, "server", "%s over %s, device kind %.*s, CUDA driver %u.%u", server,
-	    genie_chan_transport(chan), (int)sizeof(welcome->device_name), welcome->device_name,
-	    welcome->driver_version / 1000, welcome->driver_version % 1000 / 10);
+	say(FINE, "server", "%s over %s, device kind %.*s", server, genie_chan_transport(chan),
+	    (int)sizeof(welcome->device_name), welcome->device_name);
+	check_server_driver(welcome->driver_version, pytorch_cuda);
 	for (unsigned i = 0; i < welcome->device_count; i++)
 		print_device(i, &genie_chan_devices(chan)[i]);
 	genie_chan_close(chan);
@@ -392,7 +487,7 @@ genie_tool_doctor(int argc, char **argv)
 		{0},
 	};
 	const char *server = getenv("GENIE_SERVER");
-	char home[PATH_MAX], source[PATH_MAX];
+	char home[PATH_MAX], source[PATH_MAX], pytorch_cuda[64];
 	bool strict = false, has_source;
 	int c;
 
@@ -421,11 +516,12 @@ genie_tool_doctor(int argc, char **argv)
 	check_cuda(source);
 	if (has_source)
 		check_build(source);
-	check_python();
+	check_python(pytorch_cuda, sizeof(pytorch_cuda));
 	check_network();
 	check_memory();
-	check_server(server, home);
-	if (problems)
-		printf("\n%u problem%s.\n", problems, problems == 1 ? "" : "s");
-	return strict && problems ? 1 : 0;
+	check_server(server, home, pytorch_cuda);
+	if (problems || doubts)
+		printf("\n%u problem%s, %u version%s that Genie was not tried with.\n", problems,
+		       problems == 1 ? "" : "s", doubts, doubts == 1 ? "" : "s");
+	return strict && (problems || doubts) ? 1 : 0;
 }
