@@ -289,6 +289,7 @@ struct export_table {
 	unsigned char id[16];
 	const void *table; /* NULL: known, and refused because every caller does without */
 	atomic_bool said;
+	const char *consequence; /* of the refusal, where the user should know of it */
 };
 
 #define ID(a, b, c, d, e)                                                                          \
@@ -328,6 +329,11 @@ static struct export_table export_tables[] = {
 	{"hybrid runtime", ID(0xdd9e98a4u, 0xf410, 0x4844, 0x99b0, 0xe2aeb7b432b5ull), NULL, false},
 	{"profiling 1", ID(0xda9151d3u, 0x3ae6, 0xcc41, 0xa5c0, 0x4f26d533e328ull), NULL, false},
 	{"profiling 2", ID(0x69a28e9fu, 0x2449, 0x8b47, 0xb030, 0xc5da330ea4e9ull), NULL, false},
+	/* What cuptiSubscribe() of CUDA 13.0 asks for first. It asks again at each attempt. */
+	{"profiling callbacks", ID(0x2c8e0ad8u, 0x0710, 0xab4e, 0x90dd, 0x54719fe5f74bull), NULL,
+	 false,
+	 "a profiler (CUPTI) finds no GPU activities through genie: they will be missing from its "
+	 "profile, of which the CPU part is complete"},
 };
 #undef ID
 
@@ -399,6 +405,8 @@ genie_cuGetExportTable(const void **ppExportTable, const CUuuid *pExportTableId)
 	if (!found || !atomic_exchange_explicit(&found->said, true, memory_order_relaxed)) {
 		id_format(pExportTableId, id);
 		genie_info("export table %s (%s) is refused", id, found ? found->name : "unknown");
+		if (found && found->consequence)
+			genie_warn("%s", found->consequence);
 	}
 	return CUDA_ERROR_INVALID_HANDLE;
 }
