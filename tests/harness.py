@@ -42,12 +42,24 @@ def end_group(process):
     process.wait()
 
 
+def group_lives(process):
+    """A process that leads its own group has ended: others of the group still run."""
+    if process.poll() is None:
+        return True
+    try:
+        os.killpg(process.pid, 0)
+        return True
+    except (ProcessLookupError, PermissionError):
+        return False
+
+
 class Outcome:
     """How a program ended, and what it said."""
 
-    def __init__(self, status, out, err, seconds, stats):
+    def __init__(self, status, out, err, seconds, stats, outlived=False):
         self.status, self.out, self.err = status, out, err
         self.seconds, self.stats = seconds, stats  # stats: dict, or None
+        self.outlived = outlived  # processes that it started were still there at its end
 
     @property
     def timed_out(self):
@@ -79,7 +91,8 @@ def run_program(command, timeout, server=None, library=None, env=None, cwd=None)
         except subprocess.TimeoutExpired:
             status = None
         seconds = time.monotonic() - begin
-        end_group(process)  # children that outlived it
+        outlived = group_lives(process)
+        end_group(process)
         out.seek(0)
         err.seek(0)
         texts = [f.read().decode(errors="replace") for f in (out, err)]
@@ -94,7 +107,7 @@ def run_program(command, timeout, server=None, library=None, env=None, cwd=None)
             except (OSError, ValueError):
                 pass  # it did not end by itself
         shutil.rmtree(os.path.dirname(stats_path), ignore_errors=True)
-    return Outcome(status, texts[0], texts[1], seconds, stats)
+    return Outcome(status, texts[0], texts[1], seconds, stats, outlived)
 
 
 class Server:
