@@ -5,10 +5,12 @@
 #define GENIE_INTERPOSE_HOOK_CUBLAS_H
 
 #include <cublas_api.h>
+#include <cuda.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "api/native.h"
 #include "interpose/hook.h"
 
 /* The vendor's function @name as an expression of its own type. */
@@ -43,6 +45,12 @@ typedef struct {
 /* The stream of a handle, and whether its factors are in device memory. */
 cublasStatus_t genie_cublas_read(cublasHandle_t handle, cudaStream_t *ret_stream,
 				 bool *ret_on_device);
+
+/* A product with a vector or of level 3 on @stream of the current context; its arguments are
+ * checked.
+ * @alpha and @beta are values, or with @on_device their addresses. */
+cublasStatus_t genie_cublas_dense(CUstream stream, bool on_device, const struct genie_dense *dense,
+				  const void *alpha, const void *beta);
 
 /* Leading dimensions are at least 1, also of empty matrices. */
 static inline int64_t

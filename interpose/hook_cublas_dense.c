@@ -61,18 +61,13 @@ has_real_beta(unsigned int kind)
 	return kind == GENIE_DENSE_HERK || kind == GENIE_DENSE_HER2K || kind == GENIE_DENSE_HERKX;
 }
 
-static cublasStatus_t
-dense_submit(cublasHandle_t handle, const struct genie_dense *given, const void *alpha,
-	     const void *beta)
+cublasStatus_t
+genie_cublas_dense(CUstream stream, bool on_device, const struct genie_dense *given,
+		   const void *alpha, const void *beta)
 {
 	struct genie_dense dense = *given;
 	size_t size = genie_gemm_type_size(dense.type);
-	cudaStream_t stream;
-	bool on_device;
-	cublasStatus_t status = genie_cublas_read(handle, &stream, &on_device);
 
-	if (status != CUBLAS_STATUS_SUCCESS)
-		return status;
 	if (!dense_valid(&dense, alpha, beta))
 		return CUBLAS_STATUS_INVALID_VALUE;
 	/* the worker's BLAS counts in int */
@@ -88,7 +83,20 @@ dense_submit(cublasHandle_t handle, const struct genie_dense *given, const void 
 		if (beta)
 			memcpy(dense.beta, beta, has_real_beta(dense.kind) ? size / 2 : size);
 	}
-	return dense_send(&dense, (CUstream)stream);
+	return dense_send(&dense, stream);
+}
+
+static cublasStatus_t
+dense_submit(cublasHandle_t handle, const struct genie_dense *dense, const void *alpha,
+	     const void *beta)
+{
+	cudaStream_t stream;
+	bool on_device;
+	cublasStatus_t status = genie_cublas_read(handle, &stream, &on_device);
+
+	if (status != CUBLAS_STATUS_SUCCESS)
+		return status;
+	return genie_cublas_dense((CUstream)stream, on_device, dense, alpha, beta);
 }
 
 /* ---- products with vectors ---- */
