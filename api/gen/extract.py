@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Reads public headers and writes what the generator starts from.
 
-    extract.py cuda CUDA_ROOT OUT_DIR   cuda.api and versions.txt, from cuda.h and cudaTypedefs.h
+    extract.py cuda CUDA_ROOT OUT_DIR   cuda.api and versions.txt, from cuda.h, cudaGL.h and the
+                                        like, and their …Typedefs.h
     extract.py nvml NVML_H    OUT_DIR   nvml.api and nvml-types.txt, from nvml.h
 
 Run by hand when a new CUDA release is taken in; its output is in git, so that a build needs
@@ -17,6 +18,21 @@ from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
 CUDA_HEADERS = ["cuda.h", "cudaProfiler.h", "cudaTypedefs.h", "cudaProfilerTypedefs.h"]
+
+# The driver exports what these declare, the toolkit's stub library does not.
+GRAPHICS_HEADERS = ["vdpau/vdpau.h", "cudaGL.h", "cudaEGL.h", "cudaVDPAU.h", "cudaGLTypedefs.h",
+                    "cudaEGLTypedefs.h", "cudaVDPAUTypedefs.h"]
+
+# What those need of headers that no CUDA toolkit has; api/graphics.h says the same.
+GRAPHICS_STANDINS = {
+    "GL/gl.h": "typedef unsigned int GLenum; typedef unsigned int GLuint;",
+    "EGL/egl.h": "#include <stdint.h>\ntypedef int32_t EGLint;",
+    "EGL/eglext.h": "typedef void *EGLImageKHR; typedef void *EGLStreamKHR; "
+                    "typedef void *EGLSyncKHR;",
+    "vdpau/vdpau.h": "#include <stdint.h>\ntypedef uint32_t VdpDevice; "
+                     "typedef uint32_t VdpVideoSurface; typedef uint32_t VdpOutputSurface; "
+                     "typedef int VdpGetProcAddress(VdpDevice, uint32_t, void **);",
+}
 
 
 @dataclass(frozen=True)
@@ -35,11 +51,20 @@ def join_param(ctype: str, name: str) -> str:
     return f"{ctype}{name}" if ctype.endswith("*") else f"{ctype} {name}"
 
 
+def write_standins(folder: Path) -> None:
+    for name, text in GRAPHICS_STANDINS.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text + "\n")
+
+
 def preprocess(include: Path, headers: List[str], defines: List[str]) -> str:
     """The headers as the compiler sees them: no comments, no macros, one token stream."""
     text = "".join(f"#include <{h}>\n" for h in headers)
-    command = ["cc", "-E", "-P", "-x", "c", "-", f"-I{include}"] + [f"-D{d}" for d in defines]
-    return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
+    with tempfile.TemporaryDirectory() as standins:
+        write_standins(Path(standins))
+        command = ["cc", "-E", "-P", "-x", "c", "-", f"-I{include}", f"-I{standins}"]
+        return subprocess.run(command + [f"-D{d}" for d in defines], input=text,
+                              capture_output=True, text=True, check=True).stdout
 
 
 def parse_params(text: str) -> Tuple[Tuple[str, str], ...]:
@@ -119,15 +144,16 @@ def read_typedefs(text: str) -> Dict[str, Dict[str, List[int]]]:
 def types_match(include: Path, pairs: List[Tuple[str, str]]) -> List[bool]:
     """For each (typedef, export): does the compiler find the types compatible?"""
     lines = ["#define __CUDA_API_VERSION_INTERNAL"]
-    lines += [f"#include <{header}>" for header in CUDA_HEADERS + ["stdio.h"]]
+    lines += [f"#include <{header}>" for header in CUDA_HEADERS + GRAPHICS_HEADERS + ["stdio.h"]]
     lines.append("int main(void) {")
     for typedef, export in pairs:
         same = f"__builtin_types_compatible_p({typedef}, __typeof__(&{export}))"
         lines.append(f'putchar("01"[{same}]);')
     lines.append("}")
     with tempfile.TemporaryDirectory() as folder:
+        write_standins(Path(folder))
         program = str(Path(folder) / "match")
-        subprocess.run(["cc", "-w", "-x", "c", "-", f"-I{include}", "-o", program],
+        subprocess.run(["cc", "-w", "-x", "c", "-", f"-I{include}", f"-I{folder}", "-o", program],
                        input="\n".join(lines), text=True, check=True)
         text = subprocess.run([program], capture_output=True, text=True, check=True).stdout
     return [c == "1" for c in text]
@@ -173,10 +199,10 @@ def write_versions(path: Path, include: Path, typedef_text: str, names: List[str
     for base in sorted(typedefs):
         plain = by_base.get((base, False), [])
         threaded = by_base.get((base, True), [])
-        if not plain:  # graphics: declared, not exported by this release's stub library
+        if not plain:  # of Windows
             continue
         per_thread: List[Tuple[int, str]] = []
-        if typedefs[base].get("pt"):
+        if typedefs[base].get("pt") and threaded:
             suffix = split_export(threaded[0])[2]
             per_thread = pair_versions(typedefs[base]["pt"], threaded, f"PFN_{base}", suffix,
                                        compatible)
@@ -210,7 +236,12 @@ def extract_cuda(root: Path, out: Path) -> None:
     undeclared = sorted(set(names) - {p.name for p in protos})
     if undeclared:
         raise SystemExit("extract.py: exported but declared nowhere: " + " ".join(undeclared))
-    write_api(out / "cuda.api", "cuda.h and cudaProfiler.h of CUDA 13.0", protos)
+    text = preprocess(include, CUDA_HEADERS + GRAPHICS_HEADERS, ["__CUDA_API_VERSION_INTERNAL"])
+    protos += [p for p in parse_prototypes(text, "CUresult", "cu")
+               if p.name not in set(names) and not p.name.startswith("cuWGL")]
+    names = sorted({p.name for p in protos})
+    write_api(out / "cuda.api", "cuda.h, cudaProfiler.h, cudaGL.h, cudaEGL.h and cudaVDPAU.h of "
+              "CUDA 13.0", protos)
     write_versions(out / "versions.txt", include, text, names)
 
 

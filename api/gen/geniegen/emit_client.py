@@ -155,7 +155,8 @@ def stub(function: Function, target: Function) -> List[str]:
 
 def emit_stubs(spec: Spec, library: str) -> List[str]:
     by_name = spec.by_name()
-    out = banner(SOURCES) + ["#include <errno.h>", "", '#include "interpose/client.h"',
+    out = banner(SOURCES) + ["#include <errno.h>", "", '#include "api/graphics.h"',
+                             '#include "interpose/client.h"',
                              '#include "interpose/error_log.h"',
                              '#include "wire/codec.h"']
     if library == "nvml":
@@ -177,9 +178,14 @@ def emit_stubs(spec: Spec, library: str) -> List[str]:
 
 def emit_procs(spec: Spec) -> List[str]:
     out = banner("api/versions.txt") + ["#include <cuda.h>", "#include <cudaProfiler.h>", "",
-                                        '#include "api/tables.h"', "",
-                                        "const struct genie_proc genie_procs[] = {"]
+                                        '#include "api/graphics.h"',
+                                        '#include "api/tables.h"', ""]
     rows = sorted(spec.versions, key=lambda v: (v.name, v.version))
+    by_name = spec.by_name()
+    exports = sorted({e for v in rows for e in (v.export, v.export_pt) if e})
+    # the headers that declare the graphics ones cannot be included
+    out += [wrap(by_name[name].prototype() + ";") for name in exports]
+    out += ["", "const struct genie_proc genie_procs[] = {"]
     for version in rows:
         pt = f"(void *){version.export_pt}" if version.export_pt else "NULL"
         out.append(wrap(f"\t{{{string(version.name)}, {version.version}, (void *){version.export}, "

@@ -76,7 +76,8 @@ def emit_nvml_types(spec: Spec) -> List[str]:
 
 def emit_driver(spec: Spec) -> List[str]:
     body = ["#include <cuda.h>", "#include <cudaProfiler.h>", "#include <stddef.h>", "",
-            '#include "api/native.h"', '#include "api/nvml.h"', '#include "genie_nvml_types.h"', "",
+            '#include "api/graphics.h"', '#include "api/native.h"', '#include "api/nvml.h"',
+            '#include "genie_nvml_types.h"', "",
             "struct genie_driver {"]
     body += [member(f) for f in driver_functions(spec)]
     body += ["};", "", "struct genie_nvml {"]

@@ -6,6 +6,7 @@
 #include <cudaProfiler.h>
 #include <stddef.h>
 
+#include "api/graphics.h"
 #include "api/native.h"
 #include "api/nvml.h"
 #include "genie_nvml_types.h"

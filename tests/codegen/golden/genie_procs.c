@@ -2,7 +2,12 @@
 #include <cuda.h>
 #include <cudaProfiler.h>
 
+#include "api/graphics.h"
 #include "api/tables.h"
+
+CUresult cuInit(unsigned int Flags);
+CUresult cuMemsetD8Async(CUdeviceptr dstDevice, unsigned char uc, size_t N, CUstream hStream);
+CUresult cuMemsetD8Async_ptsz(CUdeviceptr dstDevice, unsigned char uc, size_t N, CUstream hStream);
 
 const struct genie_proc genie_procs[] = {
 	{"cuInit", 2000, (void *)cuInit, NULL},
