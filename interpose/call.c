@@ -11,6 +11,7 @@
 
 #include "api/tables.h"
 #include "interpose/cache.h"
+#include "interpose/sample.h"
 #include "interpose/stats.h"
 #include "interpose/watch.h"
 #include "wire/codec.h"
@@ -187,19 +188,22 @@ reply_receive(struct genie_thread *thread, uint64_t ticket, enum genie_op op, vo
 	return genie_status(status);
 }
 
-static CUresult
-call_submit(enum genie_op op, void *args, const struct genie_ctx *ctx, uint16_t flags,
-	    uint64_t *ret_ticket, const struct genie_query *query)
+/* @sample: NULL, or what to note times in; known when this is compiled. */
+static inline __attribute__((always_inline)) CUresult
+call_submit_with(enum genie_op op, void *args, const struct genie_ctx *ctx, uint16_t flags,
+		 uint64_t *ret_ticket, const struct genie_query *query, struct genie_sample *sample)
 {
 	const struct genie_op_desc *desc = &genie_op_descs[op];
 	struct genie_thread *thread = genie_thread_self();
 	struct genie_lane *lane = genie_thread_lane(thread);
-	size_t payload = genie_encoded_size(op, args);
 	struct genie_writer writer;
 	uint64_t ticket;
-	size_t len;
+	size_t payload, len;
 	char *cmd;
 
+	if (sample)
+		sample->begin_ns = genie_sample_now();
+	payload = genie_encoded_size(op, args);
 	if (!lane)
 		return genie_chan_failed(-ECONNRESET);
 	if (payload > GENIE_PAYLOAD_MAX) {
@@ -208,14 +212,22 @@ call_submit(enum genie_op op, void *args, const struct genie_ctx *ctx, uint16_t 
 		return CUDA_ERROR_NOT_SUPPORTED;
 	}
 	len = sizeof(struct genie_cmd) + payload;
+	if (sample)
+		sample->known_ns = genie_sample_now();
 	cmd = genie_lane_begin(lane, len);
 	if (!cmd)
 		return genie_chan_failed(-ECONNRESET);
+	if (sample)
+		sample->room_ns = genie_sample_now();
 	genie_writer_init(&writer, cmd + sizeof(struct genie_cmd), payload);
 	genie_encode_args(&writer, op, args);
 	if (desc->sync || genie_client.sync)
 		flags |= GENIE_CMD_REPLY;
 	ticket = genie_lane_commit(lane, cmd, (uint16_t)op, flags, genie_ctx_index(ctx), len);
+	if (sample) {
+		sample->commit_ns = genie_sample_now();
+		genie_sample_add(sample);
+	}
 	if (ret_ticket)
 		*ret_ticket = ticket;
 	if (!desc->sync)
@@ -223,6 +235,24 @@ call_submit(enum genie_op op, void *args, const struct genie_ctx *ctx, uint16_t 
 	if (flags & GENIE_CMD_REPLY)
 		return reply_receive(thread, ticket, op, args, query);
 	return CUDA_SUCCESS;
+}
+
+static __attribute__((noinline, cold)) CUresult
+call_submit_sampled(enum genie_op op, void *args, const struct genie_ctx *ctx, uint16_t flags,
+		    uint64_t *ret_ticket, const struct genie_query *query)
+{
+	struct genie_sample sample;
+
+	return call_submit_with(op, args, ctx, flags, ret_ticket, query, &sample);
+}
+
+static CUresult
+call_submit(enum genie_op op, void *args, const struct genie_ctx *ctx, uint16_t flags,
+	    uint64_t *ret_ticket, const struct genie_query *query)
+{
+	if (genie_sample_due())
+		return call_submit_sampled(op, args, ctx, flags, ret_ticket, query);
+	return call_submit_with(op, args, ctx, flags, ret_ticket, query, NULL);
 }
 
 /* The answer to equal arguments never changes: asks the worker once. */

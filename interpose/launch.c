@@ -3,6 +3,7 @@
 #include "interpose/memory.h"
 #include "interpose/mirror.h"
 #include "interpose/refuse.h"
+#include "interpose/sample.h"
 
 #include <errno.h>
 #include <string.h>
@@ -310,8 +311,10 @@ launch_enter(CUfunction handle, const struct genie_launch *launch, struct genie_
 	return entry;
 }
 
-static CUresult
-launch_submit(CUfunction handle, const struct genie_launch *launch)
+/* @sample: NULL, or what to note times in; known when this is compiled. */
+static inline __attribute__((always_inline)) CUresult
+launch_submit_with(CUfunction handle, const struct genie_launch *launch,
+		   struct genie_sample *sample)
 {
 	struct genie_thread *thread = genie_thread_self();
 	struct genie_stream *stream = genie_stream_get(launch->stream);
@@ -322,6 +325,8 @@ launch_submit(CUfunction handle, const struct genie_launch *launch)
 	struct genie_cmd *cmd;
 	CUresult status;
 
+	if (sample)
+		sample->begin_ns = genie_sample_now();
 	if (__builtin_expect(stream == NULL, 0))
 		return genie_stream_missing();
 	status = genie_function_get(handle, &function);
@@ -350,17 +355,41 @@ launch_submit(CUfunction handle, const struct genie_launch *launch)
 
 	len = sizeof(*cmd) + genie_launch_size(params_size, launch->attr_count);
 	lane = genie_thread_lane(thread);
+	if (sample)
+		sample->known_ns = genie_sample_now();
 	cmd = lane != NULL ? genie_lane_begin(lane, len) : NULL;
 	if (__builtin_expect(cmd == NULL, 0))
 		return genie_chan_failed(-ECONNRESET);
+	if (sample)
+		sample->room_ns = genie_sample_now();
 	genie_launch_encode(cmd + 1, function, stream->object.token, launch, buffer, params_size);
 	genie_count(&thread->launches);
 	status = genie_commit(thread, cmd, GENIE_OP_genieLaunch, len, stream->object.ctx, stream,
 			      NULL);
+	if (sample) {
+		sample->commit_ns = genie_sample_now();
+		genie_sample_add(sample);
+	}
 	if (__builtin_expect(genie_client.launch_blocking, 0) && status == CUDA_SUCCESS &&
 	    !genie_stream_capturing(stream))
 		status = genie_stream_synchronize(stream);
 	return status;
+}
+
+static __attribute__((noinline, cold)) CUresult
+launch_submit_sampled(CUfunction handle, const struct genie_launch *launch)
+{
+	struct genie_sample sample;
+
+	return launch_submit_with(handle, launch, &sample);
+}
+
+static CUresult
+launch_submit(CUfunction handle, const struct genie_launch *launch)
+{
+	if (genie_sample_due())
+		return launch_submit_sampled(handle, launch);
+	return launch_submit_with(handle, launch, NULL);
 }
 
 /* ---- the entry points ---- */

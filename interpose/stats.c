@@ -7,8 +7,10 @@
 #include "interpose/stats.h"
 
 #include "interpose/client.h"
+#include "interpose/sample.h"
 #include "interpose/upload.h"
 #include "interpose/watch.h"
+#include "transport/chan_waits.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -92,8 +94,10 @@ genie_stats_init(void)
 {
 	const char *name = getenv("GENIE_STATS");
 
-	if (name && *name)
+	if (name && *name) {
 		path_set(name);
+		genie_sample_init();
+	}
 }
 
 void
@@ -174,32 +178,86 @@ write_session(FILE *file)
 	fprintf(file, "  \"lost\": %s,\n", chan && genie_chan_dead(chan) ? "true" : "false");
 }
 
+/* Where the time of the program's threads goes inside of this library. */
+static void
+write_times(FILE *file)
+{
+	struct genie_chan *chan = genie_client_chan();
+	struct genie_chan_waits waits = {0};
+	struct genie_sample_sums sums;
+
+	if (chan)
+		genie_chan_waits(chan, &waits);
+	genie_sample_sums(&sums);
+	fprintf(file, "  \"sampled_calls\": %llu,\n", (unsigned long long)sums.calls);
+	fprintf(file, "  \"sampled_capture_ns\": %llu,\n", (unsigned long long)sums.capture_ns);
+	fprintf(file, "  \"sampled_encode_ns\": %llu,\n", (unsigned long long)sums.encode_ns);
+	fprintf(file, "  \"wait_ns\": %llu,\n",
+		(unsigned long long)(waits.progress_ns + waits.reply_ns + waits.room_ns +
+				     waits.bulk_ns));
+	fprintf(file, "  \"wait_progress_ns\": %llu,\n", (unsigned long long)waits.progress_ns);
+	fprintf(file, "  \"wait_reply_ns\": %llu,\n", (unsigned long long)waits.reply_ns);
+	fprintf(file, "  \"wait_room_ns\": %llu,\n", (unsigned long long)waits.room_ns);
+	fprintf(file, "  \"wait_bulk_ns\": %llu,\n", (unsigned long long)waits.bulk_ns);
+}
+
+static void
+write_all(FILE *file)
+{
+	struct genie_thread_counters sum;
+
+	genie_thread_counters(&sum);
+	fprintf(file, "{\n  \"pid\": %d,\n", (int)getpid());
+	fprintf(file, "  \"calls\": %llu,\n", (unsigned long long)sum.calls);
+	fprintf(file, "  \"async_calls\": %llu,\n", (unsigned long long)sum.async_calls);
+	fprintf(file, "  \"launches\": %llu,\n", (unsigned long long)sum.launches);
+	fprintf(file, "  \"round_trips\": %llu,\n", (unsigned long long)sum.round_trips);
+	write_times(file);
+	write_session(file);
+	write_unsupported(file);
+	genie_watch_write(file);
+	fprintf(file, "\n}\n");
+}
+
+/*
+ * The same while the program runs, for who measures a part of it: at most @size bytes in @buffer,
+ * ended by a zero. Returns the length, or -1 when there is not enough room.
+ */
+__attribute__((visibility("default"))) long
+genieStatsRead(char *buffer, size_t size)
+{
+	int saved_errno = errno;
+	FILE *file = size ? fmemopen(buffer, size, "w") : NULL;
+	long len = -1;
+
+	if (file) {
+		write_all(file);
+		/* fmemopen() leaves the zero out where there is no room for it. */
+		if (!fflush(file) && ftell(file) < (long)size)
+			len = ftell(file);
+		if (fclose(file))
+			len = -1;
+	}
+	errno = saved_errno;
+	return len;
+}
+
 void
 genie_stats_write(void)
 {
-	struct genie_thread_counters sum;
 	char temporary[PATH_MAX + 32];
 	int saved_errno = errno;
 	FILE *file;
 
 	if (!stats_path[0])
 		return;
-	genie_thread_counters(&sum);
 	snprintf(temporary, sizeof(temporary), "%s.%d", stats_path, (int)getpid());
 	file = fopen(temporary, "we");
 	if (!file) {
 		genie_warn("cannot write %s: %m", temporary);
 		goto out;
 	}
-	fprintf(file, "{\n  \"pid\": %d,\n", (int)getpid());
-	fprintf(file, "  \"calls\": %llu,\n", (unsigned long long)sum.calls);
-	fprintf(file, "  \"async_calls\": %llu,\n", (unsigned long long)sum.async_calls);
-	fprintf(file, "  \"launches\": %llu,\n", (unsigned long long)sum.launches);
-	fprintf(file, "  \"round_trips\": %llu,\n", (unsigned long long)sum.round_trips);
-	write_session(file);
-	write_unsupported(file);
-	genie_watch_write(file);
-	fprintf(file, "\n}\n");
+	write_all(file);
 	if (fclose(file) || rename(temporary, stats_path)) {
 		genie_warn("cannot write %s: %m", stats_path);
 		unlink(temporary);

@@ -5,6 +5,7 @@
 #define GENIE_INTERPOSE_STATS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Sums over all threads, ended ones included (thread.c). */
@@ -20,5 +21,7 @@ bool genie_stats_wanted(void);
 /* Remembers GENIE_STATS; a relative name is relative to where the program started. */
 void genie_stats_init(void);
 void genie_stats_fork_child(void);
+/* Exported: the statistics as they are now (stats.c). */
+long genieStatsRead(char *buffer, size_t size);
 
 #endif

@@ -17,6 +17,7 @@
 #include "remote/mirror.h"
 #include "remote/stage.h"
 #include "remote/store.h"
+#include "remote/timing.h"
 #include "remote/uploads.h"
 #include "wire/codec.h"
 
@@ -235,17 +236,23 @@ answer(struct genie_session *session, const struct genie_cmd *cmd, struct genie_
 static int
 execute(struct genie_session *session, const struct genie_cmd *cmd)
 {
+	const bool timed = genie_timing_due();
+	uint64_t begin = timed ? genie_timing_now() : 0, decoded = 0;
 	struct genie_pool pool;
 	struct genie_call call;
 	CUresult status;
 
 	if (!decode(session, cmd, &pool, &call))
 		return -EPROTO;
+	if (timed)
+		decoded = genie_timing_now();
 	status = ctx_enter(session, cmd);
 	if (status == CUDA_SUCCESS)
 		status = (CUresult)genie_invoke(session, call.op, call.args);
 	else
 		genie_copy_abandon(session, &call);
+	if (timed)
+		genie_timing_add(begin, decoded, genie_timing_now());
 	if (session->fatal)
 		return -EPROTO;
 	if (status != CUDA_SUCCESS)

@@ -22,6 +22,7 @@
 #include "remote/credit.h"
 #include "remote/session.h"
 #include "remote/store.h"
+#include "remote/timing.h"
 #include "remote/uploads.h"
 #include "transport/port.h"
 #include "transport/window.h"
@@ -492,6 +493,7 @@ serve(struct worker *worker, const struct genie_control *order, int fd)
 	const struct genie_broker broker = {
 		.put = share_put, .get = share_get, .withdraw = share_withdraw, .data = worker};
 	char err[192] = "";
+	const char *why;
 	pthread_t control;
 
 	worker->connection = fcntl(fd, F_DUPFD_CLOEXEC, 3);
@@ -514,8 +516,10 @@ serve(struct worker *worker, const struct genie_control *order, int fd)
 		tell(worker, GENIE_CONTROL_ENDED, "out of memory");
 		end(1);
 	}
-	tell(worker, GENIE_CONTROL_ENDED, commands_run(worker));
+	why = commands_run(worker);
 	alarm(SAVE_S);
+	genie_timing_write();
+	tell(worker, GENIE_CONTROL_ENDED, why);
 	genie_store_destroy(worker->session.store);
 	end(0);
 }
@@ -580,6 +584,7 @@ genie_worker_main(const struct genie_worker_opts *opts)
 	prctl(PR_SET_NAME, "genied-worker");
 	limits_set();
 	worker->cache_dir = genie_store_dir();
+	genie_timing_init();
 	if (device_open(worker, text, sizeof(text)))
 		fail(worker, text);
 	snprintf(text, sizeof(text), "%s, %d device%s (%.100s)", worker->backend.name,

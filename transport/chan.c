@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "transport/chan_impl.h"
+#include "transport/chan_waits.h"
 #include "transport/hello.h"
 #include "transport/net.h"
 #include "transport/window.h"
@@ -251,6 +252,23 @@ genie_chan_stats(const struct genie_chan *chan, struct genie_chan_stats *ret_sta
 			stats.bytes_sent += atomic_load_explicit(&chan->area->rings[i].tail,
 								 memory_order_relaxed);
 	*ret_stats = stats;
+}
+
+static uint64_t
+waited(const struct genie_spin *spin)
+{
+	return atomic_load_explicit(&spin->waited_ns, memory_order_relaxed);
+}
+
+void
+genie_chan_waits(const struct genie_chan *chan, struct genie_chan_waits *ret_waits)
+{
+	*ret_waits = (struct genie_chan_waits){
+		.progress_ns = waited(&chan->progress_spin),
+		.reply_ns = waited(&chan->lanes.reply_spin),
+		.room_ns = waited(&chan->lanes.space_spin),
+		.bulk_ns = waited(&chan->bulk.spin),
+	};
 }
 
 bool

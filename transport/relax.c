@@ -186,7 +186,7 @@ int
 genie_relax(const struct genie_wait *wait, int timeout_ms)
 {
 	int saved_errno = errno;
-	uint64_t start;
+	uint64_t start, waited;
 	uint32_t budget;
 	bool slept;
 	int ret = 0;
@@ -207,8 +207,11 @@ genie_relax(const struct genie_wait *wait, int timeout_ms)
 		if (wait->bell)
 			atomic_fetch_sub_explicit(&wait->bell->sleepers, 1, memory_order_relaxed);
 	}
-	if (wait->spin)
-		spin_learn(wait->spin, budget, genie_relax_now_ns() - start, slept);
+	if (wait->spin) {
+		waited = genie_relax_now_ns() - start;
+		spin_learn(wait->spin, budget, waited, slept);
+		atomic_fetch_add_explicit(&wait->spin->waited_ns, waited, memory_order_relaxed);
+	}
 out:
 	errno = saved_errno;
 	return ret;

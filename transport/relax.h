@@ -47,6 +47,7 @@ struct genie_bell {
 /* What a waiting place learnt about spinning. Zero is ready. Racy updates are harmless. */
 struct genie_spin {
 	_Atomic uint32_t budget_ns; /* 0: nothing learnt yet */
+	_Atomic uint64_t waited_ns; /* all waits there, for the statistics */
 };
 
 struct genie_wait {

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "interpose/client.h"
+#include "transport/chan_waits.h"
 
 struct fake_chan fake;
 
@@ -121,6 +122,13 @@ genie_chan_transport(const struct genie_chan *c)
 {
 	(void)c;
 	return "fake";
+}
+
+void
+genie_chan_waits(const struct genie_chan *chan, struct genie_chan_waits *ret_waits)
+{
+	(void)chan;
+	*ret_waits = (struct genie_chan_waits){0};
 }
 
 void
