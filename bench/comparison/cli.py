@@ -155,6 +155,7 @@ class Slice:
             os.path.join(runner.ROOT, options.build), session["device"], session["size"],
             session["seed"], session["steps"], session["warmup"], options.timeout, options.python,
             self.cache)
+        self.timeout = options.timeout
         self.times: dict[str, float] = {}
 
     def expected(self, step: plan.Step) -> float:
@@ -175,13 +176,15 @@ class Slice:
         try:
             for number, step in enumerate(steps):
                 left = self.deadline - time.monotonic()
-                if left < self.expected(step) * 1.2 and (runs or left <= 0):
+                if left < self.expected(step) * 1.2:
                     runs += [runner.not_run(each, self.session["id"], "no time left")
                              for each in steps[number:]]
                     break
-                self.run_options.timeout = min(self.run_options.timeout, max(1.0, left))
+                self.run_options.timeout = min(self.timeout, left)
                 run = runner.run_step(self.run_options, self.chosen[step.setting], step,
                                       self.session["id"])
+                if run["status"] == "timeout" and self.run_options.timeout < self.timeout:
+                    run = runner.not_run(step, self.session["id"], "no time left")
                 runs.append(run)
                 if run["status"] == "ok":
                     self.times[step.workload] = max(run["seconds"],

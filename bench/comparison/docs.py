@@ -31,10 +31,10 @@ Where the counters of a breakdown come from:
 
 | part | counter | how it is taken |
 |---|---|---|
-| capture | `sampled_capture_ns` / `sampled_calls` | `GENIE_STATS`: from the entry point to the place in the ring, of one call in about 64, less the clock's own cost; times the commands of a step |
+| capture | `sampled_capture_ns` / `sampled_calls` | `GENIE_STATS`: from the entry point to the place in the ring, of one submitting call in about 128, less the clock's own cost; times the commands of a step |
 | encode | `sampled_encode_ns` / `sampled_calls` | the same calls: from there until the command is published |
 | transport | processor time of the threads `genie-…` of both processes | the kernel's, for the measured steps |
-| decode, issue | `sampled_decode_ns`, `sampled_issue_ns` / `sampled_commands` | the worker's `GENIE_STATS`: one command in about 64 |
+| decode, issue | `sampled_decode_ns`, `sampled_issue_ns` / `sampled_commands` | the worker's `GENIED_STATS`: one command in about 64 |
 | wait | `wait_ns` = `wait_progress_ns` + `wait_reply_ns` + `wait_room_ns` + `wait_bulk_ns` | every wait of a program's thread, with the clock that spinning reads anyway |
 """
 

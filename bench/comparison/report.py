@@ -29,6 +29,10 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:,.{max(0, digits - size)}f}"
 
 
+def p_value(p: float) -> str:
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+
+
 def shown(interval: stats.Interval | None, digits: int = 3) -> str:
     """Estimate and bounds; ~ marks bounds that are a range with less than 95 % coverage."""
     if interval is None:
@@ -171,7 +175,7 @@ def machines(results: Json) -> list[str]:
                 f"commit {str(m.get('commit'))[:12]}{' with changes' if m.get('changed') else ''}",
                 f"size {session['size']}", f"seed {session['seed']}",
                 f"{session['repeats']} blocks planned"]
-        versions = next((run["measured"]["versions"] for run in results["runs"]
+        versions: Json = next((run["measured"]["versions"] for run in results["runs"]
                          if run["session"] == session["id"] and run["measured"]), {})
         what += [f"{name} {value}" for name, value in versions.items()]
         if m.get("gpu_processes"):
@@ -206,8 +210,8 @@ def markdown(results: Json, plots: dict[str, str] | None = None) -> str:
 
 
 def ab_table(contests: Sequence[Contest], a: str, b: str) -> list[str]:
-    rows = [[c.workload, shown(c.verdict.ratio), number(c.verdict.p_paired), number(c.adjusted_p),
-             number(c.verdict.p_unpaired),
+    rows = [[c.workload, shown(c.verdict.ratio), p_value(c.verdict.p_paired), p_value(c.adjusted_p),
+             p_value(c.verdict.p_unpaired),
              f"{c.verdict.delta:+.2f} ({stats.cliffs_word(c.verdict.delta)})",
              f"{number(c.verdict.shift)} ms", c.word()] for c in contests]
     lines = [f"## {a} against {b}", "",

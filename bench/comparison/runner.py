@@ -26,6 +26,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 START_SECONDS = 60
 STOP_SECONDS = 10
+COUNTERS_SECONDS = 3
 OUT_MAX = 64 << 20
 OWN_GROUP: dict[str, Any] = ({"process_group": 0} if sys.version_info >= (3, 11)
                              else {"start_new_session": True})
@@ -200,7 +201,7 @@ class Run:
         cache = self.path("cache") if self.setting.cold else self.options.cache
         command = [find_built(build, "genied"), "--device", "record" if self.recorded else "cuda",
                    "--listen", where]
-        env = {"GENIE_CACHE_DIR": cache, "GENIE_STATS": self.path("server-%p.json")}
+        env = {"GENIE_CACHE_DIR": cache, "GENIED_STATS": self.path("server-%p.json")}
         env.update({name: value for name, value in self.setting.env.items()
                     if name.startswith("GENIE_")})
         server = self.start(command, "genied", env, ready=True)
@@ -277,6 +278,15 @@ class Run:
             return "failed", f"its result: {error}", None
         return "ok", "", measured
 
+    def wait_for_server_counters(self) -> None:
+        """The worker writes them when it has noticed the client's end."""
+        deadline = time.monotonic() + COUNTERS_SECONDS
+        while self.setting.kind == "genie" and time.monotonic() < deadline:
+            if any(name.startswith("server-") and name.endswith(".json")
+                   for name in os.listdir(self.folder)):
+                return
+            time.sleep(0.01)
+
     def counters(self, whose: str) -> tuple[Json | None, Json | None]:
         """Of GENIE_STATS: the numbers, and the unsupported calls. Of several processes the one that
         made the most calls."""
@@ -310,6 +320,8 @@ def run_step(options: Options, setting: Setting, step: Step, session: str) -> Js
             result["status"], result["reason"], result["measured"] = run.measure()
         except (Trouble, OSError) as trouble:
             result["status"], result["reason"] = "failed", str(trouble)
+        if result["status"] == "ok":
+            run.wait_for_server_counters()
         for helper in reversed(run.helpers):
             helper.stop()
         result["counters"], result["unsupported"] = run.counters("client")

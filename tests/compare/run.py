@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Tests of bench/compare, without a GPU and without PyTorch.
 
-    run.py MODULE [BUILD]     stats, store, settings, analysis, report, command, impair
+    run.py MODULE [BUILD]     stats, store, settings, analysis, report, command, impair, counters
     run.py types              it passes mypy --strict
 """
 
@@ -33,7 +33,7 @@ def main():
     if name == "types":
         return check_types()
     if len(sys.argv) > 2:
-        os.environ["COMPARE_BUILD"] = sys.argv[2]
+        os.environ["COMPARE_BUILD"] = sys.argv[2]  # a build folder, or the program to try
     sys.path[:0] = [os.path.join(ROOT, "bench"), HERE]
     suite = unittest.defaultTestLoader.loadTestsFromName(f"test_{name}")
     result = unittest.TextTestRunner(verbosity=2).run(suite)
