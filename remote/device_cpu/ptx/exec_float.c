@@ -1,4 +1,5 @@
 /* Instructions on f32 and f64. */
+#include "remote/device_cpu/ptx/approx.h"
 #include "remote/device_cpu/ptx/exec_lanes.h"
 
 static inline uint32_t
@@ -256,6 +257,31 @@ f64_to_s64(double a)
 
 #include "remote/device_cpu/ptx/float.def"
 
+#ifdef PTX_APPROX
+/* The ones that are near enough to zero in all lanes; else they go one by one. */
+#define TURN(name, expr, fl)                                                                       \
+	PTX_HANDLER(near_##name)                                                                   \
+	{                                                                                          \
+		float *d = PTX_REG(float, i->dst), r[PTX_LANES];                                   \
+		const float *pa = PTX_REG(const float, i->a);                                      \
+		int far = 0;                                                                       \
+		PTX_EACH_LANE                                                                      \
+		{                                                                                  \
+			const float a = fl(pa[l]);                                                 \
+			far |= fabsf(a) > APPROX_TURNS;                                            \
+			r[l] = fl(nan_f32(expr));                                                  \
+		}                                                                                  \
+		if (far)                                                                           \
+			return exec_##name(i, regs, w);                                            \
+		memcpy(d, r, sizeof(r));                                                           \
+		return i + 1;                                                                      \
+	}
+TURN(sin_f32, approx_sin(a), float_as_is)
+TURN(sin_f32z, approx_sin(a), flush)
+TURN(cos_f32, approx_cos(a), float_as_is)
+TURN(cos_f32z, approx_cos(a), flush)
+#endif
+
 void
 PTX_ISA_NAME(ptx_exec_float)(ptx_exec_fn *table)
 {
@@ -279,4 +305,10 @@ PTX_ISA_NAME(ptx_exec_float)(ptx_exec_fn *table)
 #define TER_Z(name, e)           UN_Z(name, e)
 #define CMP2_Z(name, e)          UN_Z(name, e)
 #include "remote/device_cpu/ptx/float.def"
+#ifdef PTX_APPROX
+	table[PTX_H_sin_f32] = exec_near_sin_f32;
+	table[PTX_H_sin_f32z] = exec_near_sin_f32z;
+	table[PTX_H_cos_f32] = exec_near_cos_f32;
+	table[PTX_H_cos_f32z] = exec_near_cos_f32z;
+#endif
 }

@@ -1,4 +1,5 @@
 /* Half precision: f16, bf16, pairs of them, and conversions between formats. */
+#include "remote/device_cpu/ptx/approx.h"
 #include "remote/device_cpu/ptx/exec_lanes.h"
 #include "remote/device_cpu/ptx/narrow.h"
 
