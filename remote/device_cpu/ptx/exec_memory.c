@@ -1,110 +1,10 @@
 /*
- * Loads and stores. Eight lanes at a time are looked at: neighbours in memory (a row) are copied
- * at once, equal addresses are read once, anything else goes lane by lane.
+ * Loads and stores. All lanes are looked at, then eight at a time: neighbours in memory (a row) are
+ * copied at once, equal addresses are read once, anything else goes lane by lane.
  */
 #include "remote/device_cpu/ptx/exec_memory.h"
-
-enum { GROUP = 8 };
-
-enum pattern { SCATTERED, SAME, ROW };
-
-PTX_INLINE enum pattern
-pattern_64(const uint64_t *address, uint64_t step)
-{
-#if defined(__AVX2__)
-	const __m256i first = _mm256_set1_epi64x((long long)address[0]);
-	const __m256i low = _mm256_sub_epi64(_mm256_loadu_si256((const __m256i *)address), first);
-	const __m256i high =
-		_mm256_sub_epi64(_mm256_loadu_si256((const __m256i *)(address + 4)), first);
-	const long long s = (long long)step;
-	const __m256i row = _mm256_or_si256(
-		_mm256_xor_si256(low, _mm256_setr_epi64x(0, s, 2 * s, 3 * s)),
-		_mm256_xor_si256(high, _mm256_setr_epi64x(4 * s, 5 * s, 6 * s, 7 * s)));
-	const __m256i same = _mm256_or_si256(low, high);
-
-	if (_mm256_testz_si256(row, row))
-		return ROW;
-	return _mm256_testz_si256(same, same) ? SAME : SCATTERED;
-#else
-	uint64_t row = 0, same = 0;
-
-	for (uint64_t k = 0; k < GROUP; k++) {
-		row |= (address[k] - address[0]) ^ k * step;
-		same |= address[k] ^ address[0];
-	}
-	return !row ? ROW : !same ? SAME : SCATTERED;
-#endif
-}
-
-PTX_INLINE enum pattern
-pattern_32(const uint32_t *address, uint32_t step)
-{
-#if defined(__AVX2__)
-	const __m256i first = _mm256_set1_epi32((int)address[0]);
-	const __m256i same = _mm256_sub_epi32(_mm256_loadu_si256((const __m256i *)address), first);
-	const int s = (int)step;
-	const __m256i row = _mm256_xor_si256(
-		same, _mm256_setr_epi32(0, s, 2 * s, 3 * s, 4 * s, 5 * s, 6 * s, 7 * s));
-
-	if (_mm256_testz_si256(row, row))
-		return ROW;
-	return _mm256_testz_si256(same, same) ? SAME : SCATTERED;
-#else
-	uint32_t row = 0, same = 0;
-
-	for (uint32_t k = 0; k < GROUP; k++) {
-		row |= (address[k] - address[0]) ^ k * step;
-		same |= address[k] ^ address[0];
-	}
-	return !row ? ROW : !same ? SAME : SCATTERED;
-#endif
-}
-
-/* Whether no address has one of the low bits of @mask. */
-PTX_INLINE int
-none_has_bits_64(const uint64_t *a, uint64_t mask)
-{
-#if defined(__AVX2__)
-	const __m256i *v = (const __m256i *)a;
-	__m256i all = _mm256_loadu_si256(v);
-
-	for (int k = 1; k < 8; k++)
-		all = _mm256_or_si256(all, _mm256_loadu_si256(v + k));
-	return _mm256_testz_si256(all, _mm256_set1_epi64x((long long)mask));
-#else
-	uint64_t all = 0;
-
-	for (int l = 0; l < PTX_LANES; l++)
-		all |= a[l];
-	return !(all & mask);
-#endif
-}
-
-/* Whether no address has one of the low bits of @mask and none is above @highest. */
-PTX_INLINE int
-all_below_32(const uint32_t *a, uint32_t mask, uint32_t highest)
-{
-#if defined(__AVX2__)
-	const __m256i *v = (const __m256i *)a;
-	const __m256i a0 = _mm256_loadu_si256(v), a1 = _mm256_loadu_si256(v + 1);
-	const __m256i a2 = _mm256_loadu_si256(v + 2), a3 = _mm256_loadu_si256(v + 3);
-	const __m256i all = _mm256_or_si256(_mm256_or_si256(a0, a1), _mm256_or_si256(a2, a3));
-	const __m256i limit = _mm256_set1_epi32((int)highest);
-	const __m256i max = _mm256_max_epu32(_mm256_max_epu32(a0, a1), _mm256_max_epu32(a2, a3));
-	const __m256i above = _mm256_xor_si256(_mm256_max_epu32(max, limit), limit);
-
-	return _mm256_testz_si256(all, _mm256_set1_epi32((int)mask)) &
-	       _mm256_testz_si256(above, above);
-#else
-	uint32_t all = 0, max = 0;
-
-	for (int l = 0; l < PTX_LANES; l++) {
-		all |= a[l];
-		max = a[l] > max ? a[l] : max;
-	}
-	return !(all & mask) && max <= highest;
-#endif
-}
+#include "remote/device_cpu/ptx/pattern.h"
+#include "remote/device_cpu/ptx/transpose.h"
 
 /*
  * Whether all 32 lanes are active, aligned, and inside their space, so that nothing more needs to
@@ -191,6 +91,78 @@ group_pattern(const struct reach *reach, int way, uint32_t g, uint32_t bytes, ui
 	return SCATTERED; /* each lane has its own piece */
 }
 
+/*
+ * The pattern of all 32 lanes, and the host address of the first. One range is then left to check.
+ * SCATTERED is not the last word: a part of them may have a pattern, and an access that does not
+ * fit is found by those who look at each lane.
+ */
+PTX_INLINE enum pattern
+warp_pattern(const struct reach *reach, const struct ptx_warp *w, int way, uint32_t bytes,
+	     uint32_t align, uint8_t **ret_first)
+{
+#if defined(__AVX2__)
+	const __m256i *v = (const __m256i *)(const void *)reach->addresses;
+	uint64_t address = ptx_lane_address(NULL, reach->addresses, 0, reach->offset, way, 0);
+	__m256i row = _mm256_setzero_si256(), same = row;
+	enum pattern pattern;
+
+	if (way == PTX_BY_LANE || w->mask != UINT32_MAX)
+		return SCATTERED;
+	if (way == PTX_BY_ADDRESS) {
+		const __m256i first = _mm256_broadcastq_epi64(_mm_loadl_epi64((const __m128i *)v));
+		const long long s = (long long)bytes;
+
+		for (int k = 0; k < 8; k++) {
+			const __m256i d = _mm256_sub_epi64(_mm256_loadu_si256(v + k), first);
+			const __m256i expected = _mm256_setr_epi64x(
+				4 * k * s, (4 * k + 1) * s, (4 * k + 2) * s, (4 * k + 3) * s);
+
+			same = _mm256_or_si256(same, d);
+			row = _mm256_or_si256(row, _mm256_xor_si256(d, expected));
+		}
+	} else {
+		const __m256i first = _mm256_broadcastd_epi32(_mm_loadl_epi64((const __m128i *)v));
+		const int s = (int)bytes;
+
+		for (int k = 0; k < 4; k++) {
+			const __m256i d = _mm256_sub_epi32(_mm256_loadu_si256(v + k), first);
+			const int n = 8 * k;
+			const __m256i expected = _mm256_setr_epi32(
+				n * s, (n + 1) * s, (n + 2) * s, (n + 3) * s, (n + 4) * s,
+				(n + 5) * s, (n + 6) * s, (n + 7) * s);
+
+			same = _mm256_or_si256(same, d);
+			row = _mm256_or_si256(row, _mm256_xor_si256(d, expected));
+		}
+	}
+	if (_mm256_testz_si256(row, row))
+		pattern = ROW;
+	else if (_mm256_testz_si256(same, same))
+		pattern = SAME;
+	else
+		return SCATTERED;
+	if (address & (align - 1))
+		return SCATTERED;
+	if (way == PTX_BY_ADDRESS) {
+		*ret_first = (uint8_t *)(uintptr_t)address;
+		return pattern;
+	}
+	address = (uint32_t)address;
+	if (address + (pattern == ROW ? PTX_LANES * (uint64_t)bytes : bytes) > reach->size)
+		return SCATTERED;
+	*ret_first = reach->base + address;
+	return pattern;
+#else
+	(void)reach;
+	(void)w;
+	(void)way;
+	(void)bytes;
+	(void)align;
+	(void)ret_first;
+	return SCATTERED;
+#endif
+}
+
 /* One lane's pointer for @bytes, or the handler returns with the fault. */
 #define LANE_POINTER(p, way, l, bytes, align)                                                      \
 	uint64_t address_;                                                                         \
@@ -238,6 +210,8 @@ fill_row(void *to, uint64_t value, size_t bytes)
 }
 
 #define EACH_GROUP for (uint32_t g = 0; g < PTX_LANES; g += GROUP)
+/* The same, unrolled: nothing is decided in it. */
+#define EACH_ROW(k) _Pragma("GCC unroll 4") for (uint32_t k = 0; k < PTX_LANES; k += GROUP)
 
 /* Memory holds M, registers R. */
 #define LOAD(name, way, M, R)                                                                      \
@@ -248,6 +222,27 @@ fill_row(void *to, uint64_t value, size_t bytes)
 		R *d = PTX_REG(R, i->dst);                                                         \
 		uint8_t *first;                                                                    \
 		w->pc = i;                                                                         \
+		switch (warp_pattern(&reach, w, way, sizeof(M), sizeof(M), &first)) {              \
+		case ROW:                                                                          \
+			EACH_ROW(k)                                                                \
+			{                                                                          \
+				if (sizeof(M) == sizeof(R))                                        \
+					copy_row(d + k, first + k * sizeof(M), sizeof(R));         \
+				else                                                               \
+					for (uint32_t l = k; l < k + GROUP; l++)                   \
+						d[l] = (R)((                                       \
+							const in_memory *)(const void *)first)[l]; \
+			}                                                                          \
+			return i + 1;                                                              \
+		case SAME: {                                                                       \
+			const R m = (R) * (const in_memory *)(const void *)first;                  \
+			EACH_ROW(k)                                                                \
+			fill_row(d + k, (uint64_t)m, sizeof(R));                                   \
+			return i + 1;                                                              \
+		}                                                                                  \
+		case SCATTERED:                                                                    \
+			break;                                                                     \
+		}                                                                                  \
 		if (!all_addresses_fit(i, regs, w, way, sizeof(M), sizeof(M))) {                   \
 			PTX_EACH_ACTIVE(l, w->mask)                                                \
 			{                                                                          \
@@ -282,6 +277,12 @@ fill_row(void *to, uint64_t value, size_t bytes)
 		const R *s = PTX_REG(const R, i->b);                                               \
 		uint8_t *first;                                                                    \
 		w->pc = i;                                                                         \
+		if (sizeof(M) == sizeof(R) &&                                                      \
+		    warp_pattern(&reach, w, way, sizeof(M), sizeof(M), &first) == ROW) {           \
+			EACH_ROW(k)                                                                \
+			copy_row(first + k * sizeof(M), s + k, sizeof(R));                         \
+			return i + 1;                                                              \
+		}                                                                                  \
 		if (!all_addresses_fit(i, regs, w, way, sizeof(M), sizeof(M))) {                   \
 			PTX_EACH_ACTIVE(l, w->mask)                                                \
 			{                                                                          \
@@ -347,6 +348,90 @@ copy_vector(void *to, const void *from, uint32_t bytes)
 	__builtin_memcpy(to, from, bytes);
 }
 
+/*
+ * Vectors of the usual shapes whose lanes make a row, by transposition: 1 if that was done.
+ * @m, @r: bytes of an element in memory and in its register.
+ */
+PTX_INLINE int
+transpose_row(const struct ptx_insn *i, uint8_t *regs, struct ptx_warp *w,
+	      const struct reach *reach, int way, size_t m, size_t r, int load)
+{
+#ifdef PTX_TRANSPOSE
+	uint8_t *first;
+
+	if (m == 4 && i->n == 2) {
+		float *x = PTX_REG(float, i->list[0]), *y = PTX_REG(float, i->list[1]);
+
+		if (warp_pattern(reach, w, way, 8, 8, &first) != ROW)
+			return 0;
+		EACH_GROUP
+		{
+			if (load)
+				transpose_load_2x4(first + 8 * g, x + g, y + g);
+			else
+				transpose_store_2x4(first + 8 * g, x + g, y + g);
+		}
+		return 1;
+	}
+	if (m == 8 && i->n == 2) {
+		double *x = PTX_REG(double, i->list[0]), *y = PTX_REG(double, i->list[1]);
+
+		if (warp_pattern(reach, w, way, 16, 16, &first) != ROW)
+			return 0;
+		EACH_GROUP
+		{
+			if (load)
+				transpose_load_2x8(first + 16 * g, x + g, y + g);
+			else
+				transpose_store_2x8(first + 16 * g, x + g, y + g);
+		}
+		return 1;
+	}
+	if (m == 4 && i->n == 4) {
+		if (warp_pattern(reach, w, way, 16, 16, &first) != ROW)
+			return 0;
+		EACH_GROUP
+		{
+			float *part[4];
+
+			for (int k = 0; k < 4; k++)
+				part[k] = PTX_REG(float, i->list[k]) + g;
+			if (load)
+				transpose_load_4x4(first + 16 * g, part);
+			else
+				transpose_store_4x4(first + 16 * g, (const float *const *)part);
+		}
+		return 1;
+	}
+	if (m == 1 && r == 2 && i->n == 4) {
+		if (warp_pattern(reach, w, way, 4, 4, &first) != ROW)
+			return 0;
+		EACH_GROUP
+		{
+			uint16_t *part[4];
+
+			for (int k = 0; k < 4; k++)
+				part[k] = PTX_REG(uint16_t, i->list[k]) + g;
+			if (load)
+				transpose_load_4x1(first + 4 * g, part);
+			else
+				transpose_store_4x1(first + 4 * g, (const uint16_t *const *)part);
+		}
+		return 1;
+	}
+#else
+	(void)i;
+	(void)regs;
+	(void)w;
+	(void)reach;
+	(void)way;
+	(void)m;
+	(void)r;
+	(void)load;
+#endif
+	return 0;
+}
+
 /* n elements per lane, side by side in memory, each in a register of its own. */
 #define LOAD_VECTOR(name, way, M, R)                                                               \
 	PTX_UNCHECKED PTX_HANDLER(name)                                                            \
@@ -357,6 +442,8 @@ copy_vector(void *to, const void *from, uint32_t bytes)
 		M m[GROUP][8] __attribute__((aligned(32)));                                        \
 		uint8_t *first;                                                                    \
 		w->pc = i;                                                                         \
+		if (transpose_row(i, regs, w, &reach, way, sizeof(M), sizeof(R), 1))               \
+			return i + 1;                                                              \
 		if (!all_addresses_fit(i, regs, w, way, bytes, align)) {                           \
 			PTX_EACH_ACTIVE(l, w->mask)                                                \
 			{                                                                          \
@@ -392,9 +479,11 @@ copy_vector(void *to, const void *from, uint32_t bytes)
 		const struct reach reach = reach_of(i, regs, w, way);                              \
 		const uint32_t n = i->n, bytes = n * sizeof(M);                                    \
 		const uint32_t align = vector_align(bytes);                                        \
-		const int fit = all_addresses_fit(i, regs, w, way, bytes, align);                  \
 		M m[8] __attribute__((aligned(32)));                                               \
 		w->pc = i;                                                                         \
+		if (transpose_row(i, regs, w, &reach, way, sizeof(M), sizeof(R), 0))               \
+			return i + 1;                                                              \
+		const int fit = all_addresses_fit(i, regs, w, way, bytes, align);                  \
 		PTX_EACH_ACTIVE(l, w->mask)                                                        \
 		{                                                                                  \
 			uint64_t address = 0;                                                      \
