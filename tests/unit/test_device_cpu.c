@@ -48,6 +48,9 @@ Test(device_cpu, describes_itself)
 	ok(drv->cuDeviceGetByPCIBusId(&dev, name));
 	cr_assert_eq(genie_backend_describe(&backend, 0, &info), 0);
 	cr_assert_eq(info.attrs[CU_DEVICE_ATTRIBUTE_WARP_SIZE], 32);
+	/* what its PTX can do */
+	cr_assert_eq(info.attrs[CU_DEVICE_ATTRIBUTE_CAN_TEX2D_GATHER], 1);
+	cr_assert_eq(info.attrs[CU_DEVICE_ATTRIBUTE_TENSOR_MAP_ACCESS_SUPPORTED], 1);
 	cr_assert_eq(info.image_kinds, GENIE_IMAGE_PTX);
 	cr_assert_eq(info.stream_priority_high, -5);
 }
