@@ -8,6 +8,7 @@
 
 #include "interpose/copy.h"
 #include "interpose/dirty.h"
+#include "interpose/vma.h"
 
 /*
  * The shadow holds what the worker is known to have. What the host wrote since the last push
@@ -139,6 +140,20 @@ push_run(uint64_t addr, size_t size, void *data)
 	return push->status == CUDA_SUCCESS;
 }
 
+static int
+is_shared(const struct genie_vma *vma, void *data)
+{
+	(void)data;
+	return vma->perms[3] == 's' || vma->inode != 0;
+}
+
+/* Other processes may write to a file's memory, and this one's kernel would tell nobody. */
+static bool
+is_private(uint64_t start, uint64_t end)
+{
+	return genie_vma_each(start, end, false, is_shared, NULL) == 0;
+}
+
 static void
 mirror_watch(struct mirror *mirror)
 {
@@ -147,7 +162,8 @@ mirror_watch(struct mirror *mirror)
 	uint64_t start = (live + page - 1) & ~(page - 1);
 	uint64_t end = (live + mirror->size) & ~(page - 1);
 
-	if (mirror->size < WATCH_MIN || !genie_dirty_watch(start, end - start))
+	if (mirror->size < WATCH_MIN || !is_private(start, end) ||
+	    !genie_dirty_watch(start, end - start))
 		return;
 	mirror->watch_start = start - live;
 	mirror->watch_end = end - live;
