@@ -12,6 +12,11 @@
 int genie_helper_start(pthread_t *ret_thread, const char *name, size_t stack, void *(*fn)(void *),
 		       void *data);
 
+/* How many there are. One that is about to end may not be counted any more. */
+unsigned int genie_helper_count(void);
+/* In the child after fork: there are none. */
+void genie_helper_fork_child(void);
+
 /* Enough for what our threads do, and for the thread-local storage of a large program. */
 #define GENIE_HELPER_STACK (512u << 10)
 
