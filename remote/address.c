@@ -2,8 +2,9 @@
  * Device addresses that a command names. With unified addressing the driver takes an address of
  * this process's own memory as readily as one of the device: a client could read the worker with a
  * copy. So a command may only name memory of the session: what lies in the device window (there is
- * nothing but device memory in it), in the pinned window (nothing but this client's own bytes), and
- * what the driver placed and the session was told of, the variables of modules.
+ * nothing but device memory in it), in the pinned window (nothing but this client's own bytes),
+ * what of that is also mapped where the client wanted it, and what the driver placed and the
+ * session was told of, the variables of modules.
  *
  * What a kernel computes cannot be looked at. SECURITY.md says what that means.
  */
@@ -14,6 +15,7 @@
 #include <string.h>
 
 #include "genie_exec.h"
+#include "remote/memory.h"
 
 /* Sorted by address; the same range may be there several times, with other owners. */
 struct genie_addresses {
@@ -118,7 +120,7 @@ genie_address_check(struct genie_session *session, uint64_t addr, uint64_t size)
 	if (lies_in(session->device_window, session->device_window_size, addr, size) ||
 	    lies_in((uintptr_t)genie_port_pinned_base(session->port),
 		    genie_port_pinned_size(session->port), addr, size) ||
-	    was_placed(session->addresses, addr, size))
+	    was_placed(session->addresses, addr, size) || genie_memory_hosts(session, addr, size))
 		return CUDA_SUCCESS;
 	return CUDA_ERROR_INVALID_VALUE;
 }

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "remote/complete.h"
@@ -144,10 +145,25 @@ genie_exec_genieMemFence(struct genie_session *session, struct genie_args_genieM
 /* ---- pinned memory ---- */
 
 bool
-genie_memory_pinned(const struct genie_session *session, uint64_t addr, uint64_t size)
+genie_memory_window(const struct genie_session *session, uint64_t addr, uint64_t size)
 {
 	return genie_window_contains((uintptr_t)genie_port_pinned_base(session->port),
 				     genie_port_pinned_size(session->port), addr, size, 1);
+}
+
+bool
+genie_memory_hosts(struct genie_session *session, uint64_t addr, uint64_t size)
+{
+	struct genie_mapping mapping;
+
+	return session->memory && genie_mapping_at(session, addr, &mapping) && mapping.host &&
+	       !mapping.unmap && size <= mapping.size - (addr - mapping.addr);
+}
+
+bool
+genie_memory_pinned(struct genie_session *session, uint64_t addr, uint64_t size)
+{
+	return genie_memory_window(session, addr, size) || genie_memory_hosts(session, addr, size);
 }
 
 CUresult
@@ -158,7 +174,7 @@ genie_exec_geniePinnedMap(struct genie_session *session, struct genie_args_genie
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	CUresult status;
 
-	if (!genie_memory_pinned(session, args->addr, args->size) || args->addr % page ||
+	if (!genie_memory_window(session, args->addr, args->size) || args->addr % page ||
 	    args->size % page)
 		return CUDA_ERROR_INVALID_VALUE;
 	if (genie_mapping_take_back(session, args->addr, args->size, -1))
@@ -179,7 +195,88 @@ genie_exec_geniePinnedMap(struct genie_session *session, struct genie_args_genie
 CUresult
 genie_exec_geniePinnedUnmap(struct genie_session *session, struct genie_args_geniePinnedUnmap *args)
 {
-	if (!genie_memory_pinned(session, args->addr, args->size))
+	if (!genie_memory_window(session, args->addr, args->size))
 		return CUDA_ERROR_INVALID_VALUE;
 	return genie_mapping_remove_later(session, args->addr, args->size);
+}
+
+/* ---- memory that the program has registered ---- */
+
+/*
+ * Maps the client's pages at @addr too, if nothing is there in this process. They are its own bytes
+ * wherever they are; what it can spoil is room for mappings of the worker that serves it alone.
+ */
+static bool
+host_map(uint64_t addr, uint64_t window, uint64_t size)
+{
+	void *want = (void *)(uintptr_t)addr;
+	void *got = mmap(want, size, PROT_NONE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+
+	if (got == MAP_FAILED)
+		return false;
+	/* Of length 0: what is shared is there twice afterwards. */
+	if (got == want &&
+	    mremap((void *)(uintptr_t)window, 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, want) == want)
+		return true;
+	munmap(got, size);
+	return false;
+}
+
+static CUresult
+host_register(struct genie_session *session, const struct genie_mapping *mapping)
+{
+	void *memory = (void *)(uintptr_t)mapping->addr;
+	CUresult status = session->drv->cuMemHostRegister_v2(
+		memory, mapping->size, CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP);
+
+	if (status != CUDA_SUCCESS)
+		return status;
+	status = genie_mapping_add(session, mapping);
+	if (status != CUDA_SUCCESS)
+		session->drv->cuMemHostUnregister(memory);
+	return status;
+}
+
+CUresult
+genie_exec_genieHostShare(struct genie_session *session, struct genie_args_genieHostShare *args)
+{
+	struct genie_mapping mapping = {.addr = args->addr, .size = args->size, .device = -1};
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), end;
+	CUresult status;
+
+	if (!genie_memory_window(session, args->window, args->size) || args->addr % page ||
+	    args->window % page || args->size % page ||
+	    __builtin_add_overflow(args->addr, args->size, &end))
+		return CUDA_ERROR_INVALID_VALUE;
+	if (!genie_mapping_clear(session, args->addr, args->size) ||
+	    !genie_mapping_clear(session, args->window, args->size))
+		return CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
+	status = genie_ctx_any(session);
+	if (status != CUDA_SUCCESS)
+		return status;
+	mapping.host = host_map(args->addr, args->window, args->size);
+	if (mapping.host) {
+		status = host_register(session, &mapping);
+		if (status != CUDA_SUCCESS) {
+			munmap((void *)(uintptr_t)mapping.addr, mapping.size);
+			mapping.host = false;
+		}
+	} else {
+		mapping.addr = args->window;
+		status = host_register(session, &mapping);
+	}
+	*args->placed = mapping.addr;
+	return status;
+}
+
+CUresult
+genie_exec_genieHostUnshare(struct genie_session *session, struct genie_args_genieHostUnshare *args)
+{
+	struct genie_mapping mapping;
+
+	if (!genie_mapping_at(session, args->addr, &mapping) || mapping.addr != args->addr ||
+	    mapping.device != -1)
+		return CUDA_ERROR_INVALID_VALUE;
+	return genie_mapping_remove_later(session, mapping.addr, mapping.size);
 }

@@ -109,7 +109,7 @@ genie_graph_host_params(struct genie_session *session, uint64_t id,
 		return CUDA_ERROR_INVALID_VALUE;
 	if (size)
 		memcpy(block, data, sizeof(block));
-	if (block[1] && !genie_memory_pinned(session, block[0], block[1]))
+	if (block[1] && !genie_memory_window(session, block[0], block[1]))
 		return CUDA_ERROR_INVALID_VALUE;
 	if (!session->host_nodes)
 		session->host_nodes = calloc(1, sizeof(*session->host_nodes));

@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/log.h"
 #include "remote/complete.h"
@@ -251,6 +252,8 @@ release(struct genie_session *session, const struct genie_mapping *mapping)
 	if (status != CUDA_SUCCESS)
 		genie_debug("memory 0x%" PRIx64 " of %" PRIu64 " bytes: unmap failed with %d",
 			    mapping->addr, mapping->size, (int)status);
+	if (mapping->host)
+		munmap((void *)(uintptr_t)mapping->addr, mapping->size);
 	if (mapping->pages)
 		genie_pages_unref(session, mapping->pages);
 }

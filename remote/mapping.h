@@ -25,7 +25,8 @@ struct genie_mapping {
 	int device;                /* -1: pinned memory */
 	struct genie_pages *pages; /* NULL: pinned memory */
 	uint64_t offset;           /* in pages */
-	bool placed;    /* by genieMemMap, so it may be taken back; else the client has a handle */
+	bool placed; /* by genieMemMap, so it may be taken back; else the client has a handle */
+	bool host; /* pinned memory, mapped at an address of the client's: address space of ours */
 	uint64_t unmap; /* number of the unmap that is put off, 0 = none */
 };
 

@@ -72,7 +72,7 @@ is_ours(struct genie_session *session, uint64_t addr, uint64_t size)
 {
 	unsigned int managed = 0;
 
-	if (genie_memory_pinned(session, addr, size))
+	if (genie_memory_window(session, addr, size))
 		return true;
 	if (genie_address_check(session, addr, size) != CUDA_SUCCESS ||
 	    (addr >= session->device_window &&

@@ -690,7 +690,7 @@ fake_start(enum genie_device_kind kind, const char *cache_dir)
 	backend_make(kind);
 	fake.devices[0].credit = fake.devices[1].credit = (uint64_t)1 << 30;
 	fake.pinned = mmap(NULL, FAKE_PINNED_SIZE, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+			   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	fake.staging = mmap(NULL, (size_t)FAKE_SLOTS * FAKE_SLOT, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	fake.ledger = genie_ledger_create();

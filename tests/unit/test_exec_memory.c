@@ -1,6 +1,8 @@
 /* remote/exec_memory.c: mapping, and unmapping that must wait for the device. */
 #include <criterion/criterion.h>
 
+#include <sys/mman.h>
+
 #include "tests/unit/remote_fake.h"
 
 static void
@@ -334,6 +336,117 @@ Test(exec_memory, pinned_ranges_are_checked_and_unregistered_late)
 	fake_go();
 	settle();
 	cr_assert_eq(device.unregisters, 1);
+}
+
+/* ---- memory that the program has registered ---- */
+
+/* Asks for @size bytes of the window, from @window on, at @addr too. Where they are, 0: refused. */
+static uint64_t
+host_share(uint64_t addr, uint64_t window, uint64_t size)
+{
+	unsigned long long placed = 0;
+	struct genie_args_genieHostShare args = {
+		.addr = addr, .window = window, .size = size, .placed = &placed};
+
+	cr_assert_eq(fake_call(GENIE_OP_genieHostShare, &args, 0), 0);
+	return fake.reply.status == CUDA_SUCCESS ? placed : 0;
+}
+
+static void
+host_unshare(uint64_t addr)
+{
+	struct genie_args_genieHostUnshare args = {.addr = addr};
+
+	cr_assert_eq(fake_call(GENIE_OP_genieHostUnshare, &args, 0), 0);
+}
+
+static void
+copy_pinned(uint64_t src, uint64_t size, CUstream stream)
+{
+	struct genie_args_genieMemcpyHtoDPinned args = {
+		.dst = FAKE_WINDOW, .src = src, .size = size, .stream = stream};
+
+	cr_assert_eq(fake_call(GENIE_OP_genieMemcpyHtoDPinned, &args, 0), 0);
+}
+
+/* Addresses that are free here, as the program's are in a worker. */
+static uint64_t
+free_place(uint64_t size)
+{
+	void *place = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	munmap(place, size);
+	return (uintptr_t)place;
+}
+
+Test(exec_memory, pages_are_shared_at_the_programs_address)
+{
+	uint64_t window = (uintptr_t)fake.pinned, size = 8192, addr = free_place(size);
+	CUstream stream = fake_stream(3);
+
+	map(FAKE_WINDOW, PAGE2M, 0);
+	cr_assert_eq(host_share(addr, window + 4096, size), addr);
+	cr_assert_eq(fake.errors, 0);
+	cr_assert_eq(device.registers, 1);
+	((char *)fake.pinned)[4096 + 5] = 55;
+	cr_assert_eq(*(char *)(uintptr_t)(addr + 5), 55);
+	copy_pinned(addr + 10, size - 10, stream);
+	cr_assert_eq(fake.errors, 0);
+	copy_pinned(addr + 10, size - 9, stream);
+	cr_assert_eq(fake.errors, 1, "beyond its end");
+	copy_pinned(addr - 1, 2, stream);
+	cr_assert_eq(fake.errors, 2, "before it");
+
+	/* It stays as long as something may use it. */
+	fake_hold();
+	work(stream);
+	host_unshare(addr);
+	cr_assert_eq(device.unregisters, 0);
+	copy_pinned(addr, 16, stream);
+	cr_assert_eq(fake.errors, 3, "but no new command may name it");
+	fake_go();
+	settle();
+	cr_assert_eq(device.unregisters, 1);
+	cr_assert_eq(msync((void *)(uintptr_t)addr, 4096, MS_ASYNC), -1, "nothing is mapped there");
+	host_unshare(addr);
+	cr_assert_eq(fake.errors, 4);
+}
+
+Test(exec_memory, pages_are_shared_where_there_is_room)
+{
+	uint64_t window = (uintptr_t)fake.pinned;
+	char *taken = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	/* Something of the worker's own: the block itself, and what is there stays as it is. */
+	taken[4096] = 7;
+	cr_assert_eq(host_share((uintptr_t)taken, window, 8192), window);
+	cr_assert_eq(fake.errors, 0);
+	((char *)fake.pinned)[4096] = 8;
+	cr_assert_eq(taken[4096], 7);
+	cr_assert_eq(device.registers, 1);
+	host_unshare(window);
+	settle();
+	cr_assert_eq(device.unregisters, 1);
+	cr_assert_eq(taken[4096], 7);
+	munmap(taken, 8192);
+}
+
+Test(exec_memory, pages_that_are_not_the_clients_are_not_shared)
+{
+	uint64_t window = (uintptr_t)fake.pinned, addr = free_place(8192);
+
+	cr_assert_eq(host_share(addr, window + FAKE_PINNED_SIZE, 4096), 0);
+	cr_assert_eq(host_share(addr, window + FAKE_PINNED_SIZE - 4096, 8192), 0);
+	cr_assert_eq(host_share(addr, (uintptr_t)&device & ~(uint64_t)4095, 4096), 0);
+	cr_assert_eq(host_share(addr + 1, window, 4096), 0);
+	cr_assert_eq(host_share(addr, window + 1, 4096), 0);
+	cr_assert_eq(host_share(addr, window, 100), 0);
+	cr_assert_eq(host_share(addr, window, 0), 0);
+	cr_assert_eq(host_share(UINT64_MAX - 4095, window, 8192), 0);
+	cr_assert_eq(device.registers, 0);
+	cr_assert_eq(host_share(addr, window, 4096), addr);
+	cr_assert_eq(host_share(addr, window + 4096, 4096), 0, "there is something already");
+	cr_assert_eq(device.registers, 1);
 }
 
 /* ---- the fence ---- */
