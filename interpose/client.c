@@ -18,6 +18,7 @@
 #include "interpose/stats.h"
 #include "interpose/visible.h"
 #include "interpose/watch.h"
+#include "transport/helper.h"
 #include "wire/codec.h"
 
 #define SERVERS_MAX 4096 /* bytes of GENIE_SERVER */
@@ -130,6 +131,7 @@ perf_parse(const char *list)
 		[GENIE_PERF_COPY_THREADS] = "no_copy_threads",
 		[GENIE_PERF_UPLOADS] = "no_uploads",
 		[GENIE_PERF_DIRTY] = "no_dirty",
+		[GENIE_PERF_SHARE_REGISTERED] = "no_share_registered",
 	};
 
 	while (list && *list) {
@@ -159,6 +161,7 @@ client_fork_child(void)
 	genie_thread_fork_child();
 	genie_stats_fork_child();
 	genie_watch_fork_child();
+	genie_helper_fork_child();
 	if (chan)
 		genie_chan_forget(chan);
 	atomic_store(&genie_client.chan, NULL);

@@ -109,6 +109,8 @@ enum genie_perf {
 	GENIE_PERF_COPY_THREADS, /* no_copy_threads: the calling thread alone copies large blocks */
 	GENIE_PERF_UPLOADS,      /* no_uploads: what the server has from before is sent again */
 	GENIE_PERF_DIRTY,        /* no_dirty: mirrored memory is compared, not watched */
+	/* no_share_registered: registered memory is mirrored where it could be shared */
+	GENIE_PERF_SHARE_REGISTERED,
 	GENIE_PERF_COUNT
 };
 bool genie_perf(enum genie_perf what);
@@ -418,7 +420,12 @@ struct genie_mem {
 	unsigned int flags;
 	struct genie_mempool *pool;
 	bool mirrored; /* pinned or managed: the worker has its own bytes, kept alike (mirror.h) */
-	uint64_t twin; /* registered: the block of the pinned window that mirrors it, or 0 */
+	/* Registered: where the device has base, 0 while it does not: at the same address, or in
+	 * the pinned window. */
+	uint64_t twin;
+	bool shared;   /* and these are the very pages; else a block that mirrors it */
+	uint64_t host; /* what was found is where only the device has base; the program has it here
+			*/
 };
 /* The allocation that contains @addr; false when there is none (pageable memory). */
 bool genie_mem_find(uint64_t addr, struct genie_mem *ret_mem);

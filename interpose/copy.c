@@ -49,7 +49,11 @@ genie_copy_side(uint64_t addr, size_t size, enum genie_side *ret_side)
 		return genie_mem_in_window(addr) ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
 	switch (mem.type) {
 	case GENIE_MEM_NONE:
+		return CUDA_SUCCESS;
 	case GENIE_MEM_REGISTERED:
+		/* All of it, by the address that the device has, too; else it is like any other. */
+		if (mem.shared && mem.twin == mem.base && size <= mem.size - (addr - mem.base))
+			*ret_side = GENIE_SIDE_PINNED;
 		return CUDA_SUCCESS;
 	case GENIE_MEM_PINNED:
 	case GENIE_MEM_MANAGED:

@@ -6,6 +6,7 @@
  */
 #include "interpose/memory.h"
 #include "interpose/graph.h"
+#include "interpose/registered.h"
 #include "interpose/share.h"
 #include "interpose/vmm.h"
 
@@ -232,6 +233,7 @@ genie_mem_find(uint64_t addr, struct genie_mem *ret_mem)
 		return true;
 	if (heap == NULL)
 		return genie_ranges_find(&genie_registered, addr, ret_mem) ||
+		       genie_registered_find_view(addr, ret_mem) ||
 		       genie_ranges_find(&globals, addr, ret_mem);
 	if (!genie_heap_find(heap, addr, &info))
 		return false;
@@ -465,6 +467,7 @@ genie_mem_forget_ctx(struct genie_ctx *ctx)
 	struct genie_heap *heap = genie_mem_device_heap(ctx->device);
 	struct genie_heap *pinned = genie_mem_pinned_heap();
 
+	genie_registered_forget_ctx(ctx);
 	if (heap != NULL)
 		genie_heap_each(heap, forget_block, ctx);
 	if (pinned != NULL)
@@ -472,6 +475,5 @@ genie_mem_forget_ctx(struct genie_ctx *ctx)
 	genie_share_forget_ctx(ctx);
 	genie_graph_alloc_forget_ctx(ctx);
 	genie_host_copy_forget_ctx(ctx);
-	genie_ranges_forget_ctx(&genie_registered, ctx);
 	genie_ranges_forget_ctx(&globals, ctx);
 }

@@ -41,8 +41,20 @@ extern _Atomic bool genie_pinned_apart;
 CUresult genie_pinned_mirror_pointers(const void *bytes, size_t size);
 /* Are the window's bytes the same on both sides? */
 bool genie_pinned_shared(void);
-/* Registered host memory (cuMemHostRegister). */
+/* The part of the window that has no heap here: it is for what is registered. False: none. */
+bool genie_pinned_half(uint64_t *ret_base, uint64_t *ret_size);
+/* What a heap of addresses of the window needs (struct genie_heap_ops). */
+uint64_t genie_pinned_now(void *data);
+bool genie_pinned_ordered(void *data, uint64_t ticket);
+int genie_pinned_order(void *data, uint64_t ticket);
+uint64_t genie_pinned_credit(void *data, uint64_t want);
+/* Waits for everything submitted, in all contexts. Returns what went wrong on the way. */
+CUresult genie_pinned_settle(void);
+
+/* registered.c: registered host memory (cuMemHostRegister), and its address for the device. */
 extern struct genie_ranges genie_registered;
+CUresult genie_registered_pointer(const struct genie_mem *mem, uint64_t addr,
+				  CUdeviceptr *ret_addr);
 
 /* pool.c: a block of @pool was freed. */
 void genie_mempool_freed(struct genie_mempool *pool, uint64_t size);

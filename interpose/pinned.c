@@ -14,7 +14,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #define MIN_SLOT 512 /* the driver aligns to as much */
 /* Registered, unused memory that is kept: registering costs the worker 60 us a MiB. */
@@ -22,9 +21,6 @@
 
 #define HOSTALLOC_FLAGS                                                                            \
 	(CU_MEMHOSTALLOC_PORTABLE | CU_MEMHOSTALLOC_DEVICEMAP | CU_MEMHOSTALLOC_WRITECOMBINED)
-#define HOSTREGISTER_FLAGS                                                                         \
-	(CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP |                              \
-	 CU_MEMHOSTREGISTER_IOMEMORY | CU_MEMHOSTREGISTER_READ_ONLY)
 
 static struct {
 	pthread_mutex_t lock; /* guards the making of the heap */
@@ -34,9 +30,6 @@ static struct {
 } pinned = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 _Atomic bool genie_pinned_apart;
-struct genie_ranges genie_registered = GENIE_RANGES_INIT;
-/* Guards the making of the blocks that mirror registered memory. */
-static pthread_mutex_t twins_lock = PTHREAD_MUTEX_INITIALIZER;
 
 bool
 genie_pinned_shared(void)
@@ -47,8 +40,8 @@ genie_pinned_shared(void)
 
 /* ---- what the heap needs ---- */
 
-static uint64_t
-last_ticket(void *data)
+uint64_t
+genie_pinned_now(void *data)
 {
 	struct genie_chan *chan = genie_client_chan();
 
@@ -56,8 +49,8 @@ last_ticket(void *data)
 	return chan != NULL ? genie_chan_last_ticket(chan) : 0;
 }
 
-static bool
-pinned_ordered(void *data, uint64_t ticket)
+bool
+genie_pinned_ordered(void *data, uint64_t ticket)
 {
 	(void)data;
 	return ticket <= atomic_load_explicit(&pinned.idle, memory_order_acquire);
@@ -74,24 +67,41 @@ synchronize_ctx(void *object, void *data)
 }
 
 /* Waits for everything up to @ticket, in all contexts. */
-static int
-pinned_order(void *data, uint64_t ticket)
+int
+genie_pinned_order(void *data, uint64_t ticket)
 {
-	uint64_t now = last_ticket(data), before;
+	uint64_t now = genie_pinned_now(data), before;
 	CUresult status = CUDA_SUCCESS;
 
-	if (pinned_ordered(data, ticket))
+	if (genie_pinned_ordered(data, ticket))
 		return 0;
 	genie_object_each(GENIE_KIND_CTX, synchronize_ctx, &status);
 	if (status != CUDA_SUCCESS)
 		return -ECONNRESET;
 	before = atomic_load_explicit(&pinned.idle, memory_order_relaxed);
-	/* release: pairs with pinned_ordered() */
+	/* release: pairs with genie_pinned_ordered() */
 	while (before < now &&
 	       !atomic_compare_exchange_weak_explicit(&pinned.idle, &before, now,
 						      memory_order_release, memory_order_relaxed))
 		;
 	return 0;
+}
+
+CUresult
+genie_pinned_settle(void)
+{
+	CUresult first = CUDA_SUCCESS, status;
+
+	/* An error ends the waiting, but not what is waited for. */
+	for (int i = 0; i < 2; i++) {
+		status = CUDA_SUCCESS;
+		genie_object_each(GENIE_KIND_CTX, synchronize_ctx, &status);
+		if (status == CUDA_SUCCESS)
+			break;
+		if (first == CUDA_SUCCESS)
+			first = status;
+	}
+	return first;
 }
 
 static int
@@ -112,15 +122,15 @@ pinned_unmap(void *data, uint64_t addr, uint64_t size)
 	struct genie_chan *chan = genie_client_chan();
 
 	/* The pages go back to the system here and now, so nothing may use them any more. */
-	(void)pinned_order(data, last_ticket(data));
+	(void)genie_pinned_order(data, genie_pinned_now(data));
 	(void)genie_call_ctx(GENIE_OP_geniePinnedUnmap, &args, NULL, NULL);
 	if (chan != NULL)
 		(void)genie_chan_pinned_discard(chan, (void *)(uintptr_t)addr, size);
 }
 
 /* Host memory is the system's to refuse. */
-static uint64_t
-pinned_credit(void *data, uint64_t want)
+uint64_t
+genie_pinned_credit(void *data, uint64_t want)
 {
 	(void)data;
 	(void)want;
@@ -130,11 +140,31 @@ pinned_credit(void *data, uint64_t want)
 static const struct genie_heap_ops pinned_ops = {
 	.map = pinned_map,
 	.unmap = pinned_unmap,
-	.now = last_ticket,
-	.ordered = pinned_ordered,
-	.order = pinned_order,
-	.credit = pinned_credit,
+	.now = genie_pinned_now,
+	.ordered = genie_pinned_ordered,
+	.order = genie_pinned_order,
+	.credit = genie_pinned_credit,
 };
+
+/* Half of a shared window is for what the program registers (registered.c). */
+static uint64_t
+part_size(void)
+{
+	return (genie_client.welcome->pinned_window_size >> genie_pinned_shared()) &
+	       ~(GENIE_HEAP_PAGE - 1);
+}
+
+bool
+genie_pinned_half(uint64_t *ret_base, uint64_t *ret_size)
+{
+	struct genie_chan *chan = genie_client_chan();
+
+	if (chan == NULL || !genie_pinned_shared())
+		return false;
+	*ret_size = part_size();
+	*ret_base = (uint64_t)(uintptr_t)genie_chan_pinned_base(chan) + *ret_size;
+	return *ret_size != 0;
+}
 
 static bool
 heap_make_locked(void)
@@ -145,7 +175,7 @@ heap_make_locked(void)
 	if (chan == NULL || genie_client.welcome == NULL)
 		return false;
 	base = (uint64_t)(uintptr_t)genie_chan_pinned_base(chan);
-	size = genie_client.welcome->pinned_window_size & ~(GENIE_HEAP_PAGE - 1);
+	size = part_size();
 	return base != 0 && genie_heap_init(&pinned.heap, base, size, size, CACHE_MAX, MIN_SLOT,
 					    &pinned_ops, &pinned.heap) == 0;
 }
@@ -279,33 +309,6 @@ genie_cuMemFreeHost(void *p)
 	return genie_pinned_free((uint64_t)(uintptr_t)p, GENIE_MEM_PINNED);
 }
 
-/*
- * The program's own memory cannot be shared, so the device gets a block of the pinned window that
- * mirrors it: made at the first question, found in the table of registered ranges afterwards.
- */
-static CUresult
-registered_device_pointer(const struct genie_mem *mem, uint64_t addr, CUdeviceptr *ret_addr)
-{
-	CUresult status = CUDA_SUCCESS;
-	uint64_t twin;
-
-	pthread_mutex_lock(&twins_lock);
-	twin = genie_ranges_twin(&genie_registered, mem->base, 0);
-	if (twin == 0) {
-		status = genie_pinned_alloc(mem->ctx, mem->size, GENIE_MEM_PINNED, 0, &twin);
-		if (status == CUDA_SUCCESS)
-			status = genie_mirror_add_window(twin, (void *)(uintptr_t)mem->base,
-							 mem->size, mem->ctx,
-							 mem->flags & CU_MEMHOSTREGISTER_READ_ONLY);
-		if (status == CUDA_SUCCESS)
-			genie_ranges_twin(&genie_registered, mem->base, twin);
-	}
-	pthread_mutex_unlock(&twins_lock);
-	if (status == CUDA_SUCCESS)
-		*ret_addr = twin + (addr - mem->base);
-	return status;
-}
-
 CUresult
 genie_cuMemHostGetDevicePointer_v2(CUdeviceptr *pdptr, void *p, unsigned int Flags)
 {
@@ -317,7 +320,7 @@ genie_cuMemHostGetDevicePointer_v2(CUdeviceptr *pdptr, void *p, unsigned int Fla
 	if (mem.type != GENIE_MEM_PINNED && mem.type != GENIE_MEM_REGISTERED)
 		return CUDA_ERROR_INVALID_VALUE;
 	if (mem.type == GENIE_MEM_REGISTERED)
-		return registered_device_pointer(&mem, (uint64_t)(uintptr_t)p, pdptr);
+		return genie_registered_pointer(&mem, (uint64_t)(uintptr_t)p, pdptr);
 	status = genie_pinned_mirror(&mem);
 	if (status == CUDA_SUCCESS)
 		*pdptr = (CUdeviceptr)(uintptr_t)p;
@@ -335,69 +338,4 @@ genie_cuMemHostGetFlags(unsigned int *pFlags, void *p)
 		return CUDA_ERROR_INVALID_VALUE;
 	*pFlags = mem.flags;
 	return CUDA_SUCCESS;
-}
-
-/* ---- memory of the program itself ---- */
-
-/*
- * Copies from and to registered memory go through the staging slots like those of any other host
- * memory, so there is nothing to tell the worker.
- */
-CUresult
-genie_cuMemHostRegister_v2(void *p, size_t bytesize, unsigned int Flags)
-{
-	struct genie_ctx *ctx = genie_ctx_home();
-	uint64_t base = (uint64_t)(uintptr_t)p;
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-	struct genie_mem mem;
-	int error;
-
-	if (ctx == NULL)
-		return CUDA_ERROR_INVALID_CONTEXT;
-	if (p == NULL || bytesize == 0 || (Flags & ~(unsigned int)HOSTREGISTER_FLAGS) != 0 ||
-	    base + bytesize < base)
-		return CUDA_ERROR_INVALID_VALUE;
-	if ((Flags & CU_MEMHOSTREGISTER_IOMEMORY) != 0)
-		return genie_refuse("cuMemHostRegister of I/O memory",
-				    "it belongs to a device of this machine");
-	/* Whole pages are registered, so no other range may touch the same ones. */
-	if (genie_mem_find(base, &mem) ||
-	    genie_ranges_overlap(&genie_registered, base & ~(page - 1),
-				 ((base + bytesize - 1) | (page - 1)) + 1 - (base & ~(page - 1))))
-		return CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
-	mem = (struct genie_mem){
-		.type = GENIE_MEM_REGISTERED,
-		.base = base,
-		.size = bytesize,
-		.device = ctx->device,
-		.ctx = ctx,
-		.id = genie_mem_next_id(),
-		.flags = Flags | CU_MEMHOSTREGISTER_DEVICEMAP,
-	};
-	error = genie_ranges_add(&genie_registered, &mem);
-	return error == -EEXIST ? CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED
-				: genie_mem_status(error);
-}
-
-CUresult
-genie_cuMemHostUnregister(void *p)
-{
-	uint64_t base = (uint64_t)(uintptr_t)p;
-	struct genie_mem mem;
-
-	if (genie_ctx_current() == NULL)
-		return CUDA_ERROR_INVALID_CONTEXT;
-	if (genie_ranges_remove(&genie_registered, base, &mem) == 0) {
-		if (mem.twin != 0) {
-			genie_mirror_remove(mem.twin);
-			(void)genie_pinned_free(mem.twin, GENIE_MEM_PINNED);
-		}
-		return CUDA_SUCCESS;
-	}
-	/* Measured (driver 580): memory of the driver's own, and the inside of what is registered,
-	 * are wrong values; memory that it knows nothing of is not registered. */
-	if (p == NULL || genie_mem_find(base, &mem) ||
-	    genie_ranges_overlap(&genie_registered, base, 1))
-		return CUDA_ERROR_INVALID_VALUE;
-	return CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;
 }

@@ -85,6 +85,8 @@ attribute_value(CUpointer_attribute attribute, const struct genie_mem *mem, uint
 		return CUDA_SUCCESS;
 	case CU_POINTER_ATTRIBUTE_HOST_POINTER:
 		ret_value->u64 = !known || is_host(mem) ? addr : 0;
+		if (mem->host != 0)
+			ret_value->u64 = mem->host + (addr - mem->base);
 		return CUDA_SUCCESS;
 	case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS: /* synchronous copies always are */
 		*ret_size = sizeof(uint32_t);

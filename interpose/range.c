@@ -157,3 +157,21 @@ genie_ranges_forget_ctx(struct genie_ranges *ranges, const struct genie_ctx *ctx
 	}
 	pthread_rwlock_unlock(&ranges->lock);
 }
+
+bool
+genie_ranges_take_ctx(struct genie_ranges *ranges, const struct genie_ctx *ctx,
+		      struct genie_mem *ret_mem)
+{
+	size_t at = 0, count;
+
+	pthread_rwlock_wrlock(&ranges->lock);
+	count = atomic_load_explicit(&ranges->count, memory_order_relaxed);
+	while (at < count && ranges->items[at].ctx != ctx)
+		at++;
+	if (at < count) {
+		*ret_mem = ranges->items[at];
+		remove_at_locked(ranges, at);
+	}
+	pthread_rwlock_unlock(&ranges->lock);
+	return at < count;
+}

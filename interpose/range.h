@@ -31,5 +31,8 @@ uint64_t genie_ranges_twin(struct genie_ranges *ranges, uint64_t base, uint64_t 
 bool genie_ranges_overlap(struct genie_ranges *ranges, uint64_t base, uint64_t size);
 /* Removes all ranges of a context. */
 void genie_ranges_forget_ctx(struct genie_ranges *ranges, const struct genie_ctx *ctx);
+/* Takes out one range of @ctx; false: there is none. */
+bool genie_ranges_take_ctx(struct genie_ranges *ranges, const struct genie_ctx *ctx,
+			   struct genie_mem *ret_mem);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "interpose/client.h"
 #include "interpose/sample.h"
+#include "interpose/registered.h"
 #include "interpose/upload.h"
 #include "interpose/watch.h"
 #include "transport/chan_waits.h"
@@ -152,6 +153,16 @@ write_unsupported(FILE *file)
 }
 
 static void
+write_registered(FILE *file)
+{
+	uint64_t shared, mirrored;
+
+	genie_registered_counts(&shared, &mirrored);
+	fprintf(file, "  \"registered_shared\": %llu,\n", (unsigned long long)shared);
+	fprintf(file, "  \"registered_mirrored\": %llu,\n", (unsigned long long)mirrored);
+}
+
+static void
 write_session(FILE *file)
 {
 	struct genie_chan *chan = genie_client_chan();
@@ -213,6 +224,7 @@ write_all(FILE *file)
 	fprintf(file, "  \"launches\": %llu,\n", (unsigned long long)sum.launches);
 	fprintf(file, "  \"round_trips\": %llu,\n", (unsigned long long)sum.round_trips);
 	write_times(file);
+	write_registered(file);
 	write_session(file);
 	write_unsupported(file);
 	genie_watch_write(file);

@@ -48,6 +48,7 @@ chan_new(const struct genie_chan_ops *ops, const struct genie_chan_opts *opts)
 	chan->ops = ops;
 	for (unsigned i = 0; i < sizeof(chan->fds) / sizeof(chan->fds[0]); i++)
 		chan->fds[i] = -1;
+	chan->pinned_fd = -1;
 	genie_bulk_init(&chan->bulk);
 	genie_crew_init(&chan->crew, opts->copy_threads);
 	pthread_mutex_init(&chan->lanes.lock, NULL);
@@ -167,6 +168,7 @@ genie_chan_close(struct genie_chan *chan)
 	genie_bulk_fini(&chan->bulk);
 	for (unsigned i = 0; i < sizeof(chan->fds) / sizeof(chan->fds[0]); i++)
 		genie_net_close(&chan->fds[i]);
+	genie_net_close(&chan->pinned_fd);
 	genie_window_release(&chan->pinned_window);
 	genie_window_release(&chan->device_window);
 	if (chan->staging)
@@ -188,6 +190,8 @@ genie_chan_forget(struct genie_chan *chan)
 	for (unsigned i = 0; i < sizeof(chan->fds) / sizeof(chan->fds[0]); i++)
 		if (chan->fds[i] >= 0)
 			close(chan->fds[i]);
+	if (chan->pinned_fd >= 0)
+		close(chan->pinned_fd);
 	if (chan->pinned_window.size)
 		munmap((void *)(uintptr_t)chan->pinned_window.base, chan->pinned_window.size);
 	if (chan->staging)
@@ -374,6 +378,12 @@ void *
 genie_chan_pinned_base(const struct genie_chan *chan)
 {
 	return (void *)(uintptr_t)chan->pinned_window.base;
+}
+
+int
+genie_chan_pinned_fd(const struct genie_chan *chan)
+{
+	return chan->pinned_fd;
 }
 
 int

@@ -155,6 +155,8 @@ void genie_chan_bulk_cancel(struct genie_chan *chan, uint64_t ref);
 /* The pinned window on this side: mapped at its address (PROT_READ|WRITE, no memory behind what
  * was never touched). With GENIE_WELCOME_F_SHARED_PINNED the worker sees the same bytes. */
 void *genie_chan_pinned_base(const struct genie_chan *chan);
+/* The file that is mapped there, from its beginning, or -1. */
+int genie_chan_pinned_fd(const struct genie_chan *chan);
 /* On the service thread, in a host function: what is in a range of the pinned window is seen by the
  * worker when it hears that the function has run. 0 or negative errno. */
 int genie_chan_host_data(struct genie_chan *chan, const void *addr, size_t len);

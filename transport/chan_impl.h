@@ -147,6 +147,7 @@ struct genie_chan {
 	struct genie_device_info *devices;
 	struct genie_window device_window; /* reserved: nothing of the program lands there */
 	struct genie_window pinned_window; /* reserved, then mapped by the transport */
+	int pinned_fd;                     /* of its memory where that is shared, else -1 */
 
 	/* For genie_chan_forget, which may only close and unmap. -1: none. */
 	int fds[4];

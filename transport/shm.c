@@ -165,6 +165,8 @@ shm_open_session(struct genie_chan *chan, struct genie_conn *conn, char *err, si
 		ret = genie_window_map(pinned->base, pinned->size, conn->fds[2], pinned);
 		if (ret < 0)
 			goto err;
+		chan->pinned_fd = conn->fds[2];
+		conn->fds[2] = -1;
 	}
 	ret = genie_helper_start(&shm->watcher, "genie-watch", GENIE_HELPER_STACK, watcher_thread,
 				 shm);

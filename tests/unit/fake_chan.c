@@ -307,6 +307,13 @@ genie_chan_bulk_detach(struct genie_chan *c, uint64_t ref)
 	(void)ref;
 }
 
+int
+genie_chan_pinned_fd(const struct genie_chan *c)
+{
+	(void)c;
+	return -1;
+}
+
 void *
 genie_chan_pinned_base(const struct genie_chan *c)
 {
@@ -315,7 +322,7 @@ genie_chan_pinned_base(const struct genie_chan *c)
 	(void)c;
 	if (!base)
 		base = mmap(NULL, 64 << 20, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+			    MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	return base;
 }
 

@@ -7,6 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include "interpose/tensormap.h"
 #include "tests/unit/fake_chan.h"
 
@@ -182,11 +186,33 @@ Test(memory, pinned_memory_is_not_reused_while_it_is_in_use, .init = start)
 	cr_assert(b != a || fake.waits > 0);
 }
 
+/* Where the worker of these tests puts registered memory. */
+static enum { NOWHERE, AS_HERE, IN_WINDOW, ELSEWHERE } placing;
+
+static void
+place(enum genie_op op, const void *payload, size_t len)
+{
+	uint64_t addrs[3]; /* which pointers there are, addr, window */
+
+	fake.status = CUDA_SUCCESS;
+	if (op != GENIE_OP_genieHostShare)
+		return;
+	cr_assert_geq(len, sizeof(addrs));
+	memcpy(addrs, payload, sizeof(addrs));
+	if (placing == NOWHERE)
+		fake.status = CUDA_ERROR_NOT_SUPPORTED;
+	if (placing == ELSEWHERE)
+		addrs[1] += 4096;
+	memcpy(fake.reply, &addrs[placing == IN_WINDOW ? 2 : 1], 8);
+	fake.reply_len = placing == NOWHERE ? 0 : 8;
+}
+
 Test(memory, registered, .init = start)
 {
 	static char host[65536] __attribute__((aligned(4096)));
 	CUdeviceptr device, again;
 
+	fake.on_command = place;
 	cr_assert_eq(cuMemHostRegister_v2(host + 10, 5000, 0), CUDA_SUCCESS);
 	cr_assert_eq(cuMemHostRegister_v2(host + 10, 5000, 0),
 		     CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED);
@@ -204,6 +230,125 @@ Test(memory, registered, .init = start)
 	cr_assert_eq(cuMemHostUnregister(host + 10), CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED);
 	cr_assert_eq(cuMemHostRegister_v2(NULL, 100, 0), CUDA_ERROR_INVALID_VALUE);
 	cr_assert_eq(cuMemHostRegister_v2(host, 0, 0), CUDA_ERROR_INVALID_VALUE);
+}
+
+static bool
+shares(void)
+{
+	int fd = (int)syscall(SYS_userfaultfd, 1);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+static uint64_t
+pointer_of(const void *addr, CUpointer_attribute attribute)
+{
+	uint64_t value = 0;
+
+	cr_assert_eq(cuPointerGetAttribute(&value, attribute, (uintptr_t)addr), CUDA_SUCCESS);
+	return value;
+}
+
+Test(memory, registered_and_shared, .init = start)
+{
+	char *host =
+		mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CUdeviceptr device, memory;
+
+	if (!shares())
+		cr_skip_test("no userfaultfd here");
+	fake.on_command = place;
+	placing = AS_HERE;
+	cr_assert_eq(cuMemAlloc_v2(&memory, 1 << 20), CUDA_SUCCESS);
+	memset(host, 5, 1 << 20);
+	cr_assert_eq(cuMemHostRegister_v2(host + 10, 300000, 0), CUDA_SUCCESS);
+	cr_assert_eq(cuMemHostGetDevicePointer_v2(&device, host + 20, 0), CUDA_SUCCESS);
+	cr_assert_eq(device, (uintptr_t)host + 20);
+	cr_assert_eq(pointer_of(host + 20, CU_POINTER_ATTRIBUTE_DEVICE_POINTER), device);
+	cr_assert_eq(pointer_of(host + 20, CU_POINTER_ATTRIBUTE_HOST_POINTER), device);
+	cr_assert(host[0] == 5 && host[300009] == 5 && host[(1 << 20) - 1] == 5);
+
+	/* The device copies by itself what it has, and only that. */
+	cr_assert_eq(cuMemcpyHtoDAsync_v2(memory, host + 10, 300000, NULL), CUDA_SUCCESS);
+	cr_assert_eq(fake_count(GENIE_OP_genieMemcpyHtoDPinned), 1);
+	cr_assert_eq(cuMemcpyHtoDAsync_v2(memory, host + 10, 16, NULL), CUDA_SUCCESS);
+	cr_assert_eq(fake_count(GENIE_OP_genieMemcpyHtoDPinned), 2);
+	cr_assert_eq(cuMemcpyHtoDAsync_v2(memory, host + 300000, 100, NULL), CUDA_SUCCESS);
+	cr_assert_eq(fake_count(GENIE_OP_genieMemcpyHtoDPinned), 2);
+	cr_assert_eq(cuMemsetD8Async(device, 1, 100, NULL), CUDA_SUCCESS);
+
+	cr_assert_eq(cuMemHostUnregister(host + 10), CUDA_SUCCESS);
+	cr_assert_eq(fake_count(GENIE_OP_genieHostUnshare), 1);
+	cr_assert(host[0] == 5 && host[300009] == 5);
+	/* Again, and then its context ends. */
+	cr_assert_eq(cuMemHostRegister_v2(host + 10, 300000, 0), CUDA_SUCCESS);
+	cr_assert_eq(cuDevicePrimaryCtxReset_v2(0), CUDA_SUCCESS);
+	cr_assert_eq(fake_count(GENIE_OP_genieHostUnshare), 2);
+	host[0] = 6;
+	cr_assert_eq(munmap(host, 1 << 20), 0);
+}
+
+Test(memory, registered_and_shared_elsewhere, .init = start)
+{
+	char *host =
+		mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CUdeviceptr device, memory;
+
+	if (!shares())
+		cr_skip_test("no userfaultfd here");
+	fake.on_command = place;
+	placing = IN_WINDOW;
+	cr_assert_eq(cuMemAlloc_v2(&memory, 1 << 20), CUDA_SUCCESS);
+	cr_assert_eq(cuMemHostRegister_v2(host + 10, 300000, 0), CUDA_SUCCESS);
+	cr_assert_eq(cuMemHostGetDevicePointer_v2(&device, host + 20, 0), CUDA_SUCCESS);
+	cr_assert_neq(device, (uintptr_t)host + 20);
+	host[20] = 77;
+	cr_assert_eq(*(char *)(uintptr_t)device, 77, "the same page");
+	cr_assert_eq(pointer_of(host + 20, CU_POINTER_ATTRIBUTE_DEVICE_POINTER), device);
+	cr_assert_eq(pointer_of(host + 20, CU_POINTER_ATTRIBUTE_HOST_POINTER),
+		     (uintptr_t)host + 20);
+	cr_assert_eq(pointer_of((void *)(uintptr_t)device, CU_POINTER_ATTRIBUTE_DEVICE_POINTER),
+		     device);
+	cr_assert_eq(pointer_of((void *)(uintptr_t)device, CU_POINTER_ATTRIBUTE_HOST_POINTER),
+		     (uintptr_t)host + 20);
+	cr_assert_eq(cuMemcpyHtoDAsync_v2(memory, host + 10, 16, NULL), CUDA_SUCCESS);
+	cr_assert_eq(fake_count(GENIE_OP_genieMemcpyHtoDPinned), 0);
+	cr_assert_eq(cuMemcpyAsync(memory, device, 16, NULL), CUDA_SUCCESS);
+	cr_assert_eq(fake_count(GENIE_OP_genieMemcpyHtoDPinned), 1);
+	cr_assert_eq(cuMemHostUnregister(host + 10), CUDA_SUCCESS);
+	cr_assert_eq(host[20], 77);
+	cr_assert_eq(cuMemcpyAsync(memory, device, 16, NULL), CUDA_SUCCESS);
+	cr_assert_eq(fake_count(GENIE_OP_genieMemcpyHtoDPinned), 1, "nobody's any more");
+}
+
+Test(memory, registered_where_nobody_asked, .init = start)
+{
+	char *host = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	fake.on_command = place;
+	placing = ELSEWHERE;
+	host[5] = 3;
+	(void)cuMemHostRegister_v2(host, 8192, 0);
+	cr_assert_eq(fake.dead, genie_perf(GENIE_PERF_SHARE_REGISTERED));
+	cr_assert_eq(host[5], 3);
+}
+
+Test(memory, registered_switched_off)
+{
+	char *host = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CUdeviceptr device;
+
+	setenv("GENIE_PERF", "no_share_registered", 1);
+	start();
+	fake.on_command = place;
+	placing = AS_HERE;
+	cr_assert_eq(cuMemHostRegister_v2(host, 8192, 0), CUDA_SUCCESS);
+	cr_assert_eq(fake_count(GENIE_OP_genieHostShare), 0);
+	cr_assert_eq(cuMemHostGetDevicePointer_v2(&device, host, 0), CUDA_SUCCESS);
+	cr_assert_neq(device, (uintptr_t)host);
+	cr_assert_eq(cuMemHostUnregister(host), CUDA_SUCCESS);
 }
 
 Test(memory, managed, .init = start)
