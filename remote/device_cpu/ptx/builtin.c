@@ -343,23 +343,6 @@ call_launch_buffer(struct ptx_warp *w, const struct ptx_call *call)
 	}
 }
 
-/* libcudadevrt's table cudartErrorCnpMap says which error of the runtime it makes of each of the
- * driver's. */
-static uint32_t
-driver_error(uint32_t error)
-{
-	switch (error) {
-	case 0:
-		return 0;
-	case CHILD_ERROR_MAX_DEPTH:
-		return 5;
-	case CHILD_ERROR_INVALID_CONFIGURATION:
-		return 7;
-	default:
-		return 1; /* an invalid value */
-	}
-}
-
 /* cudaError_t cudaStreamCreateWithFlags(cudaStream_t *, flags), and of events */
 PTX_UNCHECKED static void
 call_make_handle(struct ptx_warp *w, const struct ptx_call *call)
@@ -434,23 +417,6 @@ ptx_builtin_call(struct ptx_warp *w, const struct ptx_insn *insn, struct ptx_fun
 				   ptx_child_launch((struct ptx_launch_state *)w->launch,
 						    argument(w, call, 0, lane),
 						    argument(w, call, 1, lane)));
-		}
-		break;
-	case PTX_BUILTIN_DRIVER_LAUNCH:
-		for (uint32_t rest = w->mask; rest; rest &= rest - 1) {
-			uint32_t lane = (uint32_t)__builtin_ctz(rest);
-			uint32_t error = ptx_child_launch((struct ptx_launch_state *)w->launch,
-							  argument(w, call, 0, lane),
-							  argument(w, call, 1, lane));
-
-			set_result(w, call, lane, driver_error(error));
-		}
-		break;
-	case PTX_BUILTIN_PASS_ON:
-		for (uint32_t rest = w->mask; rest; rest &= rest - 1) {
-			uint32_t lane = (uint32_t)__builtin_ctz(rest);
-
-			set_result(w, call, lane, (uint32_t)argument(w, call, 0, lane));
 		}
 		break;
 	case PTX_BUILTIN_MAKE_HANDLE:

@@ -9,7 +9,11 @@
 enum {
 	MAX_CHILDREN = 1 << 18, /* of one grid */
 	MAX_DEPTH = 24,
-	STREAM_TAIL_LAUNCH = 3, /* a handle that the device's runtime knows */
+	/* The handles and the errors that the device's runtime knows. */
+	STREAM_TAIL_LAUNCH = 3,
+	ERROR_INVALID_VALUE = 1,
+	ERROR_INVALID_CONFIGURATION = 9,
+	ERROR_MAX_DEPTH = 65,
 };
 
 struct ptx_child {
@@ -84,7 +88,7 @@ ptx_child_launch(struct ptx_launch_state *parent, uint64_t buffer, uint64_t stre
 	uint64_t threads;
 
 	if (parent->args->depth >= MAX_DEPTH)
-		return CHILD_ERROR_MAX_DEPTH;
+		return ERROR_MAX_DEPTH;
 	pthread_mutex_lock(&parent->lock);
 	while (*at && (*at)->params != buffer)
 		at = &(*at)->next;
@@ -101,12 +105,12 @@ ptx_child_launch(struct ptx_launch_state *parent, uint64_t buffer, uint64_t stre
 	}
 	pthread_mutex_unlock(&parent->lock);
 	if (!child)
-		return CHILD_ERROR_INVALID_VALUE;
+		return ERROR_INVALID_VALUE;
 	threads = (uint64_t)child->block[0] * child->block[1] * child->block[2];
 	if (!threads || threads > PTX_MAX_THREADS || !child->grid[0] || !child->grid[1] ||
 	    !child->grid[2]) {
 		child->function = NULL; /* nothing to run */
-		return CHILD_ERROR_INVALID_CONFIGURATION;
+		return ERROR_INVALID_CONFIGURATION;
 	}
 	return 0;
 }

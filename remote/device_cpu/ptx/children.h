@@ -8,13 +8,6 @@
 
 #include "remote/device_cpu/ptx/exec.h"
 
-/* Errors of the device's runtime. */
-enum {
-	CHILD_ERROR_INVALID_VALUE = 1,
-	CHILD_ERROR_INVALID_CONFIGURATION = 9,
-	CHILD_ERROR_MAX_DEPTH = 65,
-};
-
 /* Room for the parameters of a launch; 0: no such kernel, or no memory. */
 uint64_t ptx_child_new(struct ptx_launch_state *parent, uint64_t kernel, const uint32_t grid[3],
 		       const uint32_t block[3], uint32_t shared);

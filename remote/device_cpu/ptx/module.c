@@ -108,68 +108,40 @@ read_variables(struct ptx_lexer *lx, struct ptx_module *module, enum ptx_space s
 	ptx_lexer_expect(lx, ';');
 }
 
-struct runtime_function {
-	const char *name;
-	enum ptx_builtin builtin;
-};
-
 /* The functions of the device's runtime, under the names that compilers have given them. */
-static const struct runtime_function runtime_functions[] = {
-	{"GetParameterBufferV2", PTX_BUILTIN_LAUNCH_BUFFER},
-	{"LaunchDeviceV2", PTX_BUILTIN_LAUNCH},
-	{"StreamCreateWithFlags", PTX_BUILTIN_MAKE_HANDLE},
-	{"EventCreateWithFlags", PTX_BUILTIN_MAKE_HANDLE},
-	{"StreamDestroy", PTX_BUILTIN_SUCCESS},
-	{"EventDestroy", PTX_BUILTIN_SUCCESS},
-	{"EventRecord", PTX_BUILTIN_SUCCESS},
-	{"EventRecordWithFlags", PTX_BUILTIN_SUCCESS},
-	{"StreamWaitEvent", PTX_BUILTIN_SUCCESS},
-	{"GraphLaunch", PTX_BUILTIN_GRAPH_LAUNCH},
-	{"GetLastError", PTX_BUILTIN_SUCCESS},
-	{"PeekAtLastError", PTX_BUILTIN_SUCCESS},
-	{NULL, PTX_BUILTIN_NONE},
-};
-
-/* What the library of that runtime (libcudadevrt) expects of the driver, where it is linked in as
- * PTX: it declares them, and its own functions are calls of these. */
-static const struct runtime_function driver_functions[] = {
-	{"GetParameterBufferV2", PTX_BUILTIN_LAUNCH_BUFFER},
-	{"LaunchDeviceV2", PTX_BUILTIN_DRIVER_LAUNCH},
-	{"StreamCreate", PTX_BUILTIN_MAKE_HANDLE},
-	{"EventCreate", PTX_BUILTIN_MAKE_HANDLE},
-	{"StreamDestroy", PTX_BUILTIN_SUCCESS},
-	{"EventDestroy", PTX_BUILTIN_SUCCESS},
-	{"EventRecord", PTX_BUILTIN_SUCCESS},
-	{"StreamWaitEvent", PTX_BUILTIN_SUCCESS},
-	{"GetLastError", PTX_BUILTIN_SUCCESS},
-	{"SetLastError", PTX_BUILTIN_PASS_ON},
-	{NULL, PTX_BUILTIN_NONE},
-};
-
 static enum ptx_builtin
 find_runtime(struct ptx_word name)
 {
 	static const struct {
-		const char *prefix;
-		const struct runtime_function *functions;
-	} sets[] = {
-		{"__cudaCDP2", runtime_functions},
-		{"cuda", runtime_functions},
-		{"__cuda_syscall_cnpv2", driver_functions},
-		{"cnp", driver_functions},
+		const char *name;
+		enum ptx_builtin builtin;
+	} functions[] = {
+		{"GetParameterBufferV2", PTX_BUILTIN_LAUNCH_BUFFER},
+		{"LaunchDeviceV2", PTX_BUILTIN_LAUNCH},
+		{"StreamCreateWithFlags", PTX_BUILTIN_MAKE_HANDLE},
+		{"EventCreateWithFlags", PTX_BUILTIN_MAKE_HANDLE},
+		{"StreamDestroy", PTX_BUILTIN_SUCCESS},
+		{"EventDestroy", PTX_BUILTIN_SUCCESS},
+		{"EventRecord", PTX_BUILTIN_SUCCESS},
+		{"EventRecordWithFlags", PTX_BUILTIN_SUCCESS},
+		{"StreamWaitEvent", PTX_BUILTIN_SUCCESS},
+		{"GraphLaunch", PTX_BUILTIN_GRAPH_LAUNCH},
+		{"GetLastError", PTX_BUILTIN_SUCCESS},
+		{"PeekAtLastError", PTX_BUILTIN_SUCCESS},
 	};
+	static const char *const prefixes[] = {"__cudaCDP2", "cuda"};
 
-	for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++) {
+	for (size_t p = 0; p < sizeof(prefixes) / sizeof(prefixes[0]); p++) {
 		struct ptx_word rest = name;
-		size_t len = strlen(sets[i].prefix);
+		size_t len = strlen(prefixes[p]);
 
-		if (name.len <= len || memcmp(name.text, sets[i].prefix, len) != 0)
+		if (name.len <= len || memcmp(name.text, prefixes[p], len) != 0)
 			continue;
 		rest.text += len;
 		rest.len -= len;
-		for (const struct runtime_function *f = sets[i].functions; f->name; f++)
-			if (ptx_word_is(rest, f->name))
-				return f->builtin;
+		for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++)
+			if (ptx_word_is(rest, functions[i].name))
+				return functions[i].builtin;
 	}
 	return PTX_BUILTIN_NONE;
 }

@@ -48,10 +48,8 @@ enum ptx_builtin {
 	/* The device's runtime: kernels that launch kernels. */
 	PTX_BUILTIN_LAUNCH_BUFFER,
 	PTX_BUILTIN_LAUNCH,
-	PTX_BUILTIN_DRIVER_LAUNCH, /* with the driver's errors */
-	PTX_BUILTIN_MAKE_HANDLE,   /* of a stream or an event: everything is in order anyway */
+	PTX_BUILTIN_MAKE_HANDLE, /* of a stream or an event: everything is in order anyway */
 	PTX_BUILTIN_SUCCESS,
-	PTX_BUILTIN_PASS_ON, /* returns its argument */
 	PTX_BUILTIN_SET_CONDITION,
 	PTX_BUILTIN_GRAPH_LAUNCH,
 };
