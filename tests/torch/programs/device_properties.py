@@ -22,6 +22,7 @@ for _ in range(2):
         torch.cuda.is_current_stream_capturing()
         torch.cuda.can_device_access_peer(0, 0) if torch.cuda.device_count() > 1 else None
         torch.cuda.memory_allocated()
+x.sum().item()  # the first launch asks whether the server has the kernel's image
 for _ in range(2):
     with counted("read", 1):
         x.sum().item()
