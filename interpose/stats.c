@@ -7,8 +7,8 @@
 #include "interpose/stats.h"
 
 #include "interpose/client.h"
-#include "interpose/sample.h"
 #include "interpose/registered.h"
+#include "interpose/sample.h"
 #include "interpose/upload.h"
 #include "interpose/watch.h"
 #include "transport/chan_waits.h"
