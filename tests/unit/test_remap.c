@@ -313,9 +313,9 @@ Test(remap, what_stays_where_it_is, .init = start, .timeout = 60)
 {
 	uint8_t *place = memory + 4 * PAGE;
 	char path[] = "/tmp/remap-XXXXXX";
-	uint8_t local[2 * PAGE];
 	int fd = mkstemp(path);
-	uint64_t here = at(local) & ~(uint64_t)(PAGE - 1);
+	/* not of a variable: sanitizers may have those elsewhere */
+	uint64_t here = at(__builtin_frame_address(0)) & ~(uint64_t)(PAGE - 1);
 
 	cr_assert(fd >= 0 && unlink(path) == 0 && ftruncate(fd, PAGE) == 0);
 	cr_assert_null(genie_remap_obstacle(at(memory) + PAGE, 8 * PAGE));
@@ -350,12 +350,10 @@ Test(remap, what_stays_where_it_is, .init = start, .timeout = 60)
 	cr_assert_not_null(genie_remap_obstacle(at(memory) + (PAGES - 1) * PAGE, 2 * PAGE),
 			   "its end");
 
-	local[0] = 1;
 	cr_assert_not_null(genie_remap_obstacle(here, PAGE), "the stack");
 	cr_assert_not_null(genie_remap_obstacle(at(&errno) & ~(uint64_t)(PAGE - 1), PAGE),
 			   "what every call may write to");
 	cr_assert_eq(genie_remap_in(here, at(window), PAGE), -EPERM);
-	cr_assert_eq(local[0], 1);
 	close(fd);
 }
 

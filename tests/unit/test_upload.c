@@ -30,7 +30,8 @@ answer_to(struct genie_call *call)
 			count = 0;
 		else if (count > head_count - args->from)
 			count = head_count - args->from;
-		memcpy(args->heads, heads + args->from, count * sizeof(heads[0]));
+		if (count)
+			memcpy(args->heads, heads + args->from, count * sizeof(heads[0]));
 		*args->count = answered_count ? answered_count : count;
 	} else if (call->op == GENIE_OP_genieUploadCopy) {
 		struct genie_args_genieUploadCopy *args = call->args;
