@@ -127,31 +127,6 @@ genie_pending_error_before(uint64_t ticket)
 	return CUDA_SUCCESS;
 }
 
-/* The newest ticket that the program knows to be done. A hint: relaxed. */
-static _Atomic uint64_t observed_ticket;
-
-void
-genie_observed(uint64_t ticket)
-{
-	uint64_t old = atomic_load_explicit(&observed_ticket, memory_order_relaxed);
-
-	while (old < ticket &&
-	       !atomic_compare_exchange_weak_explicit(&observed_ticket, &old, ticket,
-						      memory_order_relaxed, memory_order_relaxed))
-		;
-}
-
-bool
-genie_may_be_done(uint64_t ticket, _Atomic uint64_t *asked)
-{
-	uint64_t observed = atomic_load_explicit(&observed_ticket, memory_order_relaxed);
-
-	if (observed <= ticket || atomic_load_explicit(asked, memory_order_relaxed) >= observed)
-		return false;
-	atomic_store_explicit(asked, observed, memory_order_relaxed);
-	return true;
-}
-
 CUresult
 genie_wait(uint32_t slot, uint64_t ticket)
 {
@@ -163,16 +138,12 @@ genie_wait(uint32_t slot, uint64_t ticket)
 		return CUDA_SUCCESS;
 	if (!chan)
 		return CUDA_ERROR_NOT_INITIALIZED;
-	if (genie_chan_progress(chan, slot) >= ticket) {
-		genie_observed(ticket);
+	if (genie_chan_progress(chan, slot) >= ticket)
 		return CUDA_SUCCESS;
-	}
 	genie_count_round_trip(genie_thread_self());
 	error = genie_chan_wait(chan, slot, ticket);
-	if (!error) {
-		genie_observed(ticket);
+	if (!error)
 		return CUDA_SUCCESS;
-	}
 	status = genie_chan_dead(chan) ? CUDA_SUCCESS : genie_pending_error();
 	return status == CUDA_SUCCESS ? genie_chan_failed(error) : status;
 }

@@ -234,15 +234,6 @@ CUresult genie_pending_error_before(uint64_t ticket);
 /* genie_chan_wait(), counted as a round trip when it really had to wait, errors converted. Does
  * not report asynchronous errors: the caller decides. */
 CUresult genie_wait(uint32_t slot, uint64_t ticket);
-
-/* The program knows now that @ticket is done. */
-void genie_observed(uint64_t ticket);
-/*
- * Is it worth asking the worker whether @ticket is done, whose progress has not arrived? Something
- * later is known to be done, and may have waited for it: then the program knows the answer, and
- * "not ready" would be wrong. True once for each thing that became known; *@asked remembers.
- */
-bool genie_may_be_done(uint64_t ticket, _Atomic uint64_t *asked);
 /*
  * The last line of a call that encoded by hand between genie_lane_begin() and here: commits @cmd,
  * notes it on @stream (may be NULL), counts it and, with GENIE_SYNC=1, waits for the answer.
@@ -338,7 +329,6 @@ struct genie_stream {
 	_Atomic uint64_t last_ticket;  /* last command submitted to it */
 	_Atomic uint64_t mark_ticket;  /* last genieStreamMark */
 	_Atomic uint64_t done_ticket;  /* known to be done, whatever the progress slots say */
-	_Atomic uint64_t asked;        /* genie_may_be_done() */
 	_Atomic uint64_t event_ticket; /* last event record in it, and that event's slot */
 	_Atomic uint32_t event_slot;
 	_Atomic int capture; /* CUstreamCaptureStatus */
@@ -362,7 +352,6 @@ struct genie_event {
 	struct genie_object object;
 	unsigned int flags;
 	_Atomic uint64_t ticket; /* of its last record, 0 = never recorded */
-	_Atomic uint64_t asked;  /* genie_may_be_done() */
 	/* Recorded by a graph or by another process: only the worker knows whether it is done. */
 	_Atomic bool remote;
 	_Atomic bool shared;         /* another process has it too (share.c): it stays remote */

@@ -78,24 +78,6 @@ genie_event_known_done(const struct genie_event *event)
 						 genie_token_index(event->object.token)) >= ticket;
 }
 
-/* The same where the program may know it from something else: then the worker is asked. */
-static bool
-event_done(struct genie_event *event, CUevent handle)
-{
-	uint64_t ticket = atomic_load_explicit(&event->ticket, memory_order_acquire);
-	struct genie_args_cuEventQuery args = {.hEvent = handle};
-	bool done = genie_event_known_done(event);
-
-	if (!done && genie_may_be_done(ticket, &event->asked) &&
-	    genie_call(GENIE_OP_cuEventQuery, &args) == CUDA_SUCCESS)
-		/* and what was copied here before it arrives */
-		done = genie_wait(GENIE_SLOT_EVENT + genie_token_index(event->object.token),
-				  ticket) == CUDA_SUCCESS;
-	if (done)
-		genie_observed(ticket);
-	return done;
-}
-
 /* ---- the entry points ---- */
 
 CUresult
@@ -202,7 +184,7 @@ genie_cuEventQuery(CUevent hEvent)
 		return status == CUDA_SUCCESS ? genie_mirror_pull() : status;
 	}
 	/* First what is done, then what failed: a failure is published before the progress. */
-	if (!event_done(event, hEvent)) {
+	if (!genie_event_known_done(event)) {
 		status = genie_pending_error();
 		return status == CUDA_SUCCESS ? CUDA_ERROR_NOT_READY : status;
 	}
@@ -264,9 +246,8 @@ genie_cuEventElapsedTime_v2(float *pMilliseconds, CUevent hStart, CUevent hEnd)
 			return CUDA_ERROR_INVALID_HANDLE; /* never recorded */
 	}
 	for (int i = 0; i < 2; i++)
-		if (genie_perf(GENIE_PERF_PROGRESS) &&
-		    !atomic_load_explicit(&events[i]->remote, memory_order_relaxed) &&
-		    !event_done(events[i], i ? hEnd : hStart))
+		if (genie_perf(GENIE_PERF_PROGRESS) && !genie_event_known_done(events[i]) &&
+		    !atomic_load_explicit(&events[i]->remote, memory_order_relaxed))
 			return CUDA_ERROR_NOT_READY;
 	return genie_call(GENIE_OP_cuEventElapsedTime_v2, &args);
 }

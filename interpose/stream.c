@@ -257,7 +257,6 @@ void
 genie_stream_known_done(struct genie_stream *stream, uint64_t ticket)
 {
 	ticket_raise(&stream->done_ticket, ticket);
-	genie_observed(ticket);
 }
 
 void
@@ -474,14 +473,6 @@ genie_cuStreamQuery(CUstream hStream)
 		return status == CUDA_SUCCESS ? genie_mirror_pull() : status;
 	}
 	last = stream_submitted_last(stream);
-	if (!stream_done(stream, last) && genie_may_be_done(last, &stream->asked)) {
-		args.hStream = genie_stream_wire(stream);
-		status = genie_call(GENIE_OP_cuStreamQuery, &args);
-		if (status == CUDA_SUCCESS) /* and what it copied here arrives */
-			return genie_stream_synchronize(stream);
-		if (status != CUDA_ERROR_NOT_READY)
-			return status;
-	}
 	mark = atomic_load_explicit(&stream->mark_ticket, memory_order_relaxed);
 	if (!stream_done(stream, last) && mark < last) {
 		status = stream_mark(stream, &mark);
@@ -493,7 +484,6 @@ genie_cuStreamQuery(CUstream hStream)
 		return status;
 	if (!stream_done(stream, last))
 		return CUDA_ERROR_NOT_READY;
-	genie_observed(last);
 	return genie_mirror_pull(); /* whoever polls reads the results next */
 }
 
