@@ -156,16 +156,23 @@ genie_chan_fail(struct genie_chan *c, const char *why)
 struct genie_async_error
 genie_chan_error(const struct genie_chan *c)
 {
+	struct genie_async_error error;
+
 	(void)c;
-	return fake.error;
+	pthread_mutex_lock(&fake_lock);
+	error = fake.error;
+	pthread_mutex_unlock(&fake_lock);
+	return error;
 }
 
 void
 genie_chan_error_clear(struct genie_chan *c, uint64_t ticket)
 {
 	(void)c;
+	pthread_mutex_lock(&fake_lock);
 	if (fake.error.ticket == ticket)
 		fake.error.ticket = 0;
+	pthread_mutex_unlock(&fake_lock);
 }
 
 struct genie_lane *
