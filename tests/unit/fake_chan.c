@@ -258,13 +258,15 @@ genie_chan_progress(const struct genie_chan *c, uint32_t slot)
 int
 genie_chan_wait(struct genie_chan *c, uint32_t slot, uint64_t ticket)
 {
-	(void)c;
+	struct genie_async_error error;
+
 	if (fake.dead)
 		return -ECONNRESET;
 	__atomic_fetch_add(&fake.waits, 1, __ATOMIC_RELAXED);
 	cr_assert(fake.complete, "waits for what the test does not complete");
 	__atomic_store_n(&fake.progress[slot], ticket, __ATOMIC_RELEASE);
-	return fake.error.ticket && fake.error.sticky ? -EIO : 0;
+	error = genie_chan_error(c);
+	return error.ticket && error.sticky ? -EIO : 0;
 }
 
 int
