@@ -6,6 +6,7 @@
 #include "program.h"
 
 #include <cstring>
+#include <sys/wait.h>
 #include <unistd.h>
 
 __global__ void
@@ -99,13 +100,118 @@ allocate()
 	return error ? error : cudaFree(p);
 }
 
+/*
+ * Memory that is registered in the middle of a page, so that something else of the program's lies
+ * in its first and last pages.
+ */
+constexpr size_t LENT_COUNT = 40000, LENT_BEFORE = 1000, LENT_AFTER = 3000;
+static int *lent, *lent_device;
+
+static int
+lent_value(size_t i)
+{
+	return (int)(i * 2654435761u);
+}
+
+static cudaError_t
+lend()
+{
+	cudaError_t error = cudaHostRegister(lent + LENT_BEFORE, LENT_COUNT * sizeof(int),
+					     cudaHostRegisterMapped);
+	if (!error)
+		error = cudaHostGetDevicePointer((void **)&lent_device, lent + LENT_BEFORE, 0);
+	return error;
+}
+
+static bool
+lent_intact(size_t first, size_t end)
+{
+	for (size_t i = first; i < end; i++)
+		if (lent[i] != lent_value(i))
+			return false;
+	return true;
+}
+
+static void
+prepare_lent()
+{
+	size_t count = LENT_BEFORE + LENT_COUNT + LENT_AFTER;
+	lent = (int *)malloc(count * sizeof(int));
+	for (size_t i = 0; i < count; i++)
+		lent[i] = lent_value(i);
+}
+
+static void
+prepare_registered()
+{
+	prepare_lent();
+	CUDA(lend());
+}
+
+/* Kernels change 32 values of registered memory, and the program changes them back. */
+static cudaError_t
+use_registered()
+{
+	add_one<<<1, 32>>>(lent_device + LENT_COUNT / 2);
+	cudaError_t error = cudaGetLastError();
+	if (!error)
+		error = cudaDeviceSynchronize();
+	for (size_t i = 0; !error && i < 32; i++)
+		lent[LENT_BEFORE + LENT_COUNT / 2 + i] -= 1;
+	return error;
+}
+
+/* The device comes and goes. */
+static cudaError_t
+register_and_not()
+{
+	cudaError_t error = lend();
+	if (!error)
+		error = cudaHostUnregister(lent + LENT_BEFORE);
+	if (!error)
+		EXPECT(lent_intact(0, LENT_BEFORE + LENT_COUNT + LENT_AFTER));
+	return error;
+}
+
+/* With the device gone the memory is still the program's: all of it, and a child's is its own. */
+static void
+keep_lent()
+{
+	size_t middle = LENT_BEFORE + LENT_COUNT / 2, end = LENT_BEFORE + LENT_COUNT + LENT_AFTER;
+	int status;
+	EXPECT(lent_intact(0, middle) && lent_intact(middle + 32, end));
+	for (size_t i = middle; i < middle + 32; i++) {
+		EXPECT(lent[i] == lent_value(i) || lent[i] == lent_value(i) + 1);
+		lent[i] = lent_value(i);
+	}
+	pid_t child = fork();
+	if (child == 0) {
+		bool intact = lent_intact(0, end);
+		memset(lent, 0, end * sizeof(int));
+		_exit(intact ? 0 : 1);
+	}
+	EXPECT(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+	EXPECT(lent_intact(0, end));
+	cudaHostUnregister(lent + LENT_BEFORE); /* it may fail; the memory stays */
+	EXPECT(lent_intact(0, end));
+	free(lent);
+}
+
 static const struct {
 	const char *name;
 	cudaError_t (*round)();
+	void (*before)();
+	void (*after)();
 } ways[] = {
-	{"launch", launch},     {"sync", launch_and_wait}, {"wait", wait_forever},
-	{"poll", poll_forever}, {"copy-up", copy_up},      {"copy-down", copy_down},
+	{"launch", launch},
+	{"sync", launch_and_wait},
+	{"wait", wait_forever},
+	{"poll", poll_forever},
+	{"copy-up", copy_up},
+	{"copy-down", copy_down},
 	{"allocate", allocate},
+	{"registered", use_registered, prepare_registered, keep_lent},
+	{"registering", register_and_not, prepare_lent, keep_lent},
 };
 
 static int
@@ -127,6 +233,9 @@ main(int argc, char **argv)
 	if (argc < 2)
 		return 2;
 	prepare();
+	for (const auto &way : ways)
+		if (!strcmp(argv[1], way.name) && way.before)
+			way.before();
 	printf("ready\n");
 	fflush(stdout);
 	if (!strcmp(argv[1], "exec")) {
@@ -148,6 +257,8 @@ main(int argc, char **argv)
 		fflush(stdout);
 		/* The error stays. */
 		EXPECT(cudaDeviceSynchronize() != cudaSuccess);
+		if (way.after)
+			way.after();
 		return 3;
 	}
 	return 2;
